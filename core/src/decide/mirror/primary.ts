@@ -1,0 +1,103 @@
+/** ALONE and PRIM: the application runs here. What may end that, what may change beside it, in order of importance. */
+import { compareLineages } from '../../model/generation.js';
+import { reason } from '../../model/reason.js';
+import type { NodeReport } from '../../model/report.js';
+import { isAlive, isLost, silentMs } from '../detector.js';
+import { begin, issue, act, type Draft } from './draft.js';
+import { beginAutomatic } from './loop-counter.js';
+import { beginContinueAlone, beginPrim, beginSwap, beginWait, termOf } from './sequences.js';
+import { decideResources } from './resources.js';
+import type { MirrorState } from './types.js';
+
+const CONNECT_AGAIN_MS = 2000;
+
+/**
+ * Another primary: only after a cut without a witness, or when this node slept while the peer took over. Who must go is decided alike on both
+ * sides. Returns true when this node gives up.
+ */
+export function yieldToOtherPrimary(draft: Draft): boolean {
+  const { state } = draft;
+  const peer = state.peer;
+  if (peer === undefined || !isAlive(state.detector, state.nowMs) || (peer.phase !== 'ALONE' && peer.phase !== 'PRIM')) return false;
+  const order = compareLineages(state.durable.lineage, peer.lineage);
+  if (order === 'second-newer') {
+    beginWait(draft, reason('deposed', { peer: peer.node }), { action: 'deposed' });
+    return true;
+  }
+  if (order !== 'first-newer' && loses(state, peer)) {
+    beginWait(draft, reason('splitBrain', { peer: peer.node }), { action: 'splitbrain' });
+    return true;
+  }
+  return false;
+}
+
+/** The former secondary goes, the former primary stays; then the younger reign stays; then the smaller name. */
+function loses(state: MirrorState, peer: NodeReport): boolean {
+  const { durable, settings } = state;
+  if (durable.forkedAs !== peer.forkedAs) return durable.forkedAs === 'secondary';
+  if (durable.lineage.epoch !== peer.lineage.epoch) return durable.lineage.epoch < peer.lineage.epoch;
+  return settings.node > peer.node;
+}
+
+export function decidePrimary(draft: Draft): void {
+  const { state } = draft;
+  if (yieldToOtherPrimary(draft)) return;
+  const { replicated, peer } = state.settings;
+  if (replicated && state.replication.role !== 'primary') {
+    return beginAutomatic(draft, 'stopstart', reason('replicationFailed', { cause: state.replication.failure ?? 'the file system is gone' }));
+  }
+  if (state.phase === 'PRIM' ? leftByPeer(draft) : state.replication.link === 'holding' && lostLink(draft)) return;
+  if (decideResources(draft)) return;
+  if (state.settings.hasAddresses && state.addressesObserved === 'absent') {
+    const settle = { quality: 'Ready', reason: reason('ready') } as const;
+    return begin(draft, { name: 'repair-address', steps: [act({ kind: 'acquireAddresses' }, 'continue')], onAbort: 'ignore', settle, leaving: false });
+  }
+  if (state.phase === 'ALONE') return attachPeer(draft);
+  if (state.settings.defaultPrimary === peer && peerIsReadySecondary(state)) beginSwap(draft, reason('defaultPrim', { peer }));
+}
+
+function leftByPeer(draft: Draft): boolean {
+  const { state } = draft;
+  const peer = state.settings.peer;
+  if (state.detector.goodbye || (state.peer !== undefined && (state.peer.phase === 'STOP' || state.peer.phase === 'WAIT'))) {
+    beginContinueAlone(draft, reason('peerStopped', { peer }));
+    return true;
+  }
+  if (isLost(state.detector, state.nowMs)) {
+    beginContinueAlone(draft, reason('peerLost', { peer, silentMs: Math.round(silentMs(state.detector, state.nowMs)) }));
+    return true;
+  }
+  return state.settings.replicated && state.replication.link !== 'connected' && lostLink(draft);
+}
+
+function lostLink(draft: Draft): boolean {
+  const { state } = draft;
+  beginContinueAlone(draft, reason('linkLost', { peer: state.settings.peer, cause: state.replication.failure ?? 'connection closed' }));
+  return true;
+}
+
+export function peerIsReadySecondary(state: MirrorState): boolean {
+  const { peer, durable } = state;
+  if (peer === undefined || peer.phase !== 'SECOND' || !isAlive(state.detector, state.nowMs)) return false;
+  if (!state.settings.replicated) return peer.quality === 'Ready';
+  return peer.condition === 'uptodate' && peer.lineage.current === durable.lineage.current;
+}
+
+/** ALONE: brings a secondary up to date, and becomes PRIM when it durably is. */
+function attachPeer(draft: Draft): void {
+  const { state } = draft;
+  const peer = state.peer;
+  if (peer === undefined || peer.phase !== 'SECOND' || !isAlive(state.detector, state.nowMs)) return;
+  if (!state.settings.replicated) {
+    if (peer.quality === 'Ready') beginPrim(draft);
+    return;
+  }
+  if (state.replication.link === 'connected') {
+    if (peerIsReadySecondary(state)) beginPrim(draft);
+    return;
+  }
+  if (state.replication.link !== 'none' || state.nowMs - state.connectIssuedMs < CONNECT_AGAIN_MS) return;
+  const journalFits = peer.condition === 'outdated' && peer.lineage.current !== '' && peer.lineage.current === state.replication.journalSince;
+  issue(draft, { kind: 'connectPeer', term: termOf(state.durable), mode: journalFits ? 'journal' : 'compare' });
+  draft.state = { ...draft.state, connectIssuedMs: state.nowMs };
+}

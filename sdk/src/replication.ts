@@ -1,0 +1,129 @@
+/**
+ * Replication backends: keep an application's data on both nodes. The backend moves data and remembers what differs; it never decides
+ * who is primary, and never goes on without its peer by itself: when the link is lost it holds the application's writes until the core
+ * says `continueAlone`, after the core has made the new generation durable.
+ */
+import type { ElementValue, Log } from './plugin.js';
+
+/** A reign over the data. `epoch` only grows; a frame of a smaller epoch is refused with "deposed". */
+export interface Term {
+  /** 32 lower-case hexadecimal digits. */
+  readonly generation: string;
+  readonly epoch: number;
+}
+
+export interface ReplicationEndpoint {
+  /** IP literal. */
+  readonly address: string;
+  /** TCP port. */
+  readonly port: number;
+}
+
+export interface ReplicationOptions {
+  readonly module: string;
+  readonly localNode: string;
+  readonly peerNode: string;
+  /** Where this node listens as secondary. */
+  readonly local: ReplicationEndpoint;
+  /** Where the peer listens as secondary. */
+  readonly peer: ReplicationEndpoint;
+  /** 32 bytes, shared by the nodes of the cluster; keys are derived from it. */
+  readonly key: Uint8Array;
+  /** Private directory on this node that outlives restarts: journal, markers. */
+  readonly stateDirectory: string;
+  /** The element of userconfig.xml that the backend contributed, validated. */
+  readonly configuration: ElementValue;
+  readonly log: Log;
+}
+
+/** - `journal`: copy only what the journal names. - `compare`: walk both trees, compare metadata and digests, copy what differs. */
+export type ResyncMode = 'journal' | 'compare';
+
+export interface ResyncProgress {
+  readonly mode: ResyncMode;
+  readonly bytesDone: number;
+  /** Estimate while walking. */
+  readonly bytesTotal: number;
+  readonly objectsDone: number;
+  readonly objectsTotal: number;
+  /** Bytes of content really sent to the peer. */
+  readonly bytesSent: number;
+  readonly bytesPerSecond: number;
+  readonly secondsLeft?: number;
+}
+
+/** Result of the last finished resync, kept until the next one. */
+export interface ResyncSummary {
+  readonly mode: ResyncMode;
+  readonly bytesSent: number;
+  readonly objectsSent: number;
+  /** Size of all replicated data, bytes: what a full copy would have sent. */
+  readonly bytesInTree: number;
+  readonly durationMs: number;
+}
+
+/**
+ * The link to the peer as seen from here:
+ * - `none`: not wanted, or a secondary that waits for its primary;
+ * - `connecting`, `resynchronising`;
+ * - `connected`: every modification is on both nodes before it is acknowledged;
+ * - `holding` (primary only): the link was lost while connected; modifications and fsync wait for `continueAlone` or `stop`.
+ */
+export type LinkState = 'none' | 'connecting' | 'resynchronising' | 'connected' | 'holding';
+
+export interface ReplicationStatus {
+  readonly role: 'stopped' | 'primary' | 'secondary';
+  readonly link: LinkState;
+  /** Durable: this tree received part of a resync, or an acknowledged operation failed to apply here. It must not be promoted. */
+  readonly inconsistent: boolean;
+  /** The journal on this node names everything that changed since this generation; undefined when there is no usable journal. */
+  readonly journalSince?: string;
+  readonly progress?: ResyncProgress;
+  readonly lastResync?: ResyncSummary;
+  /** Why the link is down or the backend failed: code and sentence. */
+  readonly failure?: { readonly code: string; readonly message: string };
+}
+
+export interface Replica {
+  status(): ReplicationStatus;
+  /** Called on every change of role, link, inconsistent or failure, and at most every 500 ms for progress. */
+  onStatus(listener: (status: ReplicationStatus) => void): void;
+  /**
+   * Becomes primary without a peer. From secondary: first applies everything received and acknowledged, and turns what was received
+   * since the last checkpoint into the journal. Mounts read-write and journals from then on. Resolves when applications may start.
+   * @param options.base generation that the peer may come back with; the journal counts from it.
+   * @param options.fresh there is no usable history (first start by `prim`): the peer will be compared.
+   * @throws HoldfastError when the tree is inconsistent and `force` is not set, or the mount fails.
+   */
+  becomePrimary(term: Term, options: { base: string; fresh: boolean; force: boolean }): Promise<void>;
+  /** Becomes secondary: the paths are mounted read-only and the primary's connection is accepted if its epoch is at least `term.epoch`. */
+  becomeSecondary(term: Term): Promise<void>;
+  /**
+   * Primary: connects to the peer's secondary and resynchronises it with the application online; retries until `disconnectPeer`.
+   * Outcome through status: `connected` when both trees are identical and durable on the peer.
+   */
+  connectPeer(term: Term, mode: ResyncMode): void;
+  /** Primary: drops the peer. The link becomes `none`, or `holding` if it was connected. */
+  disconnectPeer(): void;
+  /** Primary in `holding`: the new term is durable, the journal is on, held writes go on without the peer. Base as in becomePrimary. */
+  continueAlone(term: Term, options: { base: string }): Promise<void>;
+  /**
+   * Primary that must give up: answers every held modification with EIO, and every later one, so that the application can be killed
+   * (a process that waits for a held write cannot die). Idempotent; ends with `stop`.
+   */
+  refuse(): void;
+  /**
+   * Flushes, unmounts and disconnects. While the module is stopped the plain directory shows the data.
+   * @throws HoldfastError HF_REPLICATION_BUSY naming the processes (pid, command) that still hold files; with `force` unmounts lazily.
+   */
+  stop(options: { force: boolean }): Promise<void>;
+  /** Ends the backend's processes. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface ReplicationBackend {
+  /** Directories, absolute, that this configuration replicates: the core refuses overlaps between modules before `open`. */
+  directories(configuration: ElementValue): readonly string[];
+  /** Opens one module's replica: starts its process, reads its journal and markers. @throws HoldfastError e.g. directory missing. */
+  open(options: ReplicationOptions): Promise<Replica>;
+}

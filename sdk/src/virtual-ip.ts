@@ -1,0 +1,52 @@
+/**
+ * Virtual addresses: what the clients connect to. `acquire` takes them on this node and announces them; they must disappear by
+ * themselves when the agent stops calling `renew` (dead-man lifetime). Every method is idempotent and verifies what it did.
+ */
+import type { Log, ElementValue } from './plugin.js';
+
+export interface VirtualIpOptions {
+  readonly module: string;
+  readonly localNode: string;
+  /** The element of userconfig.xml that the driver contributed, validated. */
+  readonly configuration: ElementValue;
+  /** Real addresses of this node, IP literals: lets a driver find the interface of a subnet. */
+  readonly localAddresses: readonly string[];
+  /** How long an address may outlive its agent, milliseconds; at most the peer's detection time. */
+  readonly lifetimeMs: number;
+  readonly log: Log;
+}
+
+export type AddressState = 'held' | 'absent' | 'conflict' | 'unknown';
+
+export interface AddressStatus {
+  readonly address: string;
+  readonly interface: string;
+  readonly state: AddressState;
+  /** On a conflict: the hardware address of the other host. */
+  readonly otherOwner?: string;
+}
+
+export interface VirtualIp {
+  /**
+   * Asks the network who owns the addresses, without taking them. Waits at most about 200 ms.
+   * 'conflict' = another host answers; 'held' = this host has it; 'absent' = nobody answered.
+   */
+  probe(signal: AbortSignal): Promise<readonly AddressStatus[]>;
+  /** Adds the addresses with their lifetime and announces them at once and repeatedly. Resolves when the kernel holds them. */
+  acquire(signal: AbortSignal): Promise<void>;
+  /** Prolongs the lifetime of held addresses; cheap, called several times per lifetime by the decision loop. Adds nothing. */
+  renew(): void;
+  /** What the kernel and the network say now. */
+  verify(): Promise<readonly AddressStatus[]>;
+  /** Removes the addresses and checks that they are gone. @throws HoldfastError when one stays. */
+  release(signal: AbortSignal): Promise<void>;
+  /** Another host claimed a held address. */
+  onConflict(listener: (status: AddressStatus) => void): void;
+  /** Stops watching; does not release. */
+  close(): Promise<void>;
+}
+
+export interface VirtualIpDriver {
+  /** @throws HoldfastError when no interface suits an address; touches nothing on the network. */
+  create(options: VirtualIpOptions): Promise<VirtualIp>;
+}
