@@ -69,7 +69,8 @@ export class ModuleRuntime {
     return this.since;
   }
 
-  start(): void {
+  /** @param boot the node just booted and the module is to start: said before the first heartbeat, so that the peer does not see a stopped one. */
+  start(boot: boolean): void {
     const { heartbeat, replica, addresses } = this.parts;
     heartbeat.onHeartbeat((received) => {
       const decoded = received.goodbye ? undefined : decodeReport(received.payload);
@@ -94,6 +95,7 @@ export class ModuleRuntime {
     this.timer = setInterval(() => {
       this.tick();
     }, TICK_MS);
+    if (boot) this.command({ verb: 'start', boot: true });
     this.publish();
   }
 

@@ -1,0 +1,69 @@
+/** `holdfast agent`: the agent itself, in the foreground, as the service manager runs it. */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { loadCore } from '../core.js';
+import type { ExitCode } from '../exit-code.js';
+import { collected } from '../options.js';
+import { Session } from '../session.js';
+
+interface AgentCommandOptions {
+  readonly plugins?: readonly string[];
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly logLevel: string;
+}
+
+export function addAgentCommand(program: Command, exit: ExitCode): void {
+  program
+    .command('agent')
+    .summary('run the agent in the foreground')
+    .description(
+      'Runs the agent of this machine in the foreground until SIGTERM or SIGINT. The service manager does this; by hand it is for tests. ' +
+        'Needs "holdfast cluster config" first. Its diagnostics go to stderr.',
+    )
+    .addOption(new Option('--plugins <folder>', "folder of plug-ins, repeatable (default: the product's own)").argParser(collected))
+    .addOption(
+      new Option('--listen <host:port>', 'where the API of this machine listens')
+        .argParser(parseListen)
+        .default({ host: '127.0.0.1', port: 9010 }, '127.0.0.1:9010'),
+    )
+    .addOption(new Option('--log-level <level>', 'diagnostics on stderr').choices(['debug', 'info', 'warn', 'error']).default('info'))
+    .addHelpText('after', '\nExamples:\n  holdfast agent\n  holdfast --config-dir /tmp/n1/etc --state-dir /tmp/n1/var agent --listen 127.0.0.1:9110')
+    .action(async (options: AgentCommandOptions, command: Command) => {
+      const { configDir, stateDir } = Session.of(command, exit).options;
+      // The reader of the log may go away (journald restarts); the agent stays.
+      for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error').on('error', () => undefined);
+      const { runAgent } = await loadCore();
+      const agent = await runAgent({
+        configDirectory: resolve(configDir),
+        stateDirectory: resolve(stateDir),
+        pluginDirectories: (options.plugins ?? productPlugins()).map((folder) => resolve(folder)),
+        listen: options.listen,
+        logLevel: options.logLevel,
+      });
+      // A second signal ends the process at once: the handlers are gone by then.
+      await untilSignal();
+      await agent.close();
+    });
+}
+
+/** The folder beside this package in the product's tree. */
+function productPlugins(): readonly string[] {
+  const folder = fileURLToPath(new URL('../../../../plugins', import.meta.url));
+  return existsSync(folder) ? [folder] : [];
+}
+
+function untilSignal(): Promise<void> {
+  return new Promise((done) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => done());
+  });
+}
+
+function parseListen(text: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || port > 65_535) throw new InvalidArgumentError('Write it like 127.0.0.1:9010 or [::1]:9010.');
+  return { host, port };
+}

@@ -1,0 +1,168 @@
+/** The routes over the modules and the cluster, one table, the same on both listeners. Each hands over to the service and knows nothing else. */
+import type { FastifyInstance } from 'fastify';
+import type { AgentService } from './contract.js';
+import type { EventFilter, EventStreams } from './event-stream.js';
+import { arrayOf, type JsonSchema } from './json-schema.js';
+import * as schemas from './schemas.js';
+
+const LOG_LIMIT_DEFAULT = 300;
+const LOG_LIMIT_MAX = 10_000;
+
+/** Outcomes of a route: what it answers, and that anything else is an error body. */
+const answers = (status: number, schema: JsonSchema): Record<string, JsonSchema> => ({ [status]: schema, default: schemas.errorBody });
+const nothing: JsonSchema = { type: 'null', description: 'No body' };
+
+export function registerModuleRoutes(scope: FastifyInstance, service: AgentService): void {
+  scope.get('/cluster', {
+    schema: { tags: ['cluster'], summary: 'The cluster as this node sees it', response: answers(200, schemas.clusterView) },
+    handler: () => service.cluster(),
+  });
+  scope.get('/modules', {
+    schema: { tags: ['modules'], summary: 'Modules installed on this node', response: answers(200, arrayOf(schemas.moduleListEntry)) },
+    handler: () => service.modules(),
+  });
+  scope.post<{ Body: schemas.InstallBody }>('/modules', {
+    schema: {
+      tags: ['modules'],
+      summary: 'Install a module from a folder of the node',
+      description: 'Copies the folder. The module is configured by a separate call.',
+      body: schemas.installBody,
+      response: answers(201, schemas.moduleListEntry),
+    },
+    handler: async (request, reply) => {
+      const { folder, ...options } = request.body;
+      const installed = await service.install(folder, options);
+      return reply.code(201).send(installed);
+    },
+  });
+  scope.get<{ Params: schemas.ModuleParams }>('/modules/:module', {
+    schema: {
+      tags: ['modules'],
+      summary: 'State of a module on this node',
+      params: schemas.moduleParams,
+      response: answers(200, schemas.moduleView),
+    },
+    handler: (request) => service.module(request.params.module),
+  });
+  scope.delete<{ Params: schemas.ModuleParams }>('/modules/:module', {
+    schema: {
+      tags: ['modules'],
+      summary: 'Uninstall a stopped module from this node',
+      params: schemas.moduleParams,
+      response: answers(204, nothing),
+    },
+    handler: async (request, reply) => {
+      await service.uninstall(request.params.module);
+      return reply.code(204).send();
+    },
+  });
+  scope.get<{ Params: schemas.ModuleParams }>('/modules/:module/resources', {
+    schema: {
+      tags: ['modules'],
+      summary: 'Resources of a module with their history',
+      params: schemas.moduleParams,
+      response: answers(200, arrayOf(schemas.resourceView)),
+    },
+    handler: (request) => service.resources(request.params.module),
+  });
+  scope.get<{ Params: schemas.ModuleParams; Querystring: schemas.LogQuery }>('/modules/:module/log', {
+    schema: {
+      tags: ['modules'],
+      summary: 'Log of a module, newest last',
+      params: schemas.moduleParams,
+      querystring: schemas.logQuery,
+      response: answers(200, arrayOf(schemas.logEntry)),
+    },
+    handler: (request) => {
+      const { after, limit, levels } = request.query;
+      return service.log(request.params.module, {
+        limit: Math.min(limit === undefined ? LOG_LIMIT_DEFAULT : Number(limit), LOG_LIMIT_MAX),
+        ...(after === undefined ? {} : { after: Number(after) }),
+        ...(levels === undefined ? {} : { levels }),
+      });
+    },
+  });
+  scope.post<{ Params: schemas.ModuleParams; Body: schemas.ConfigureBody }>('/modules/:module/configure', {
+    schema: {
+      tags: ['modules'],
+      summary: 'Validate and apply the configuration of a module',
+      params: schemas.moduleParams,
+      body: schemas.configureBody,
+      response: answers(200, schemas.configureResult),
+    },
+    handler: (request) => service.configure(request.params.module, request.body),
+  });
+  scope.post<{ Params: schemas.ModuleParams; Body: schemas.CommandBody }>('/modules/:module/commands', {
+    schema: {
+      tags: ['modules'],
+      summary: 'Command a module on this node',
+      description: 'Answers 202 once the command is durably taken, not when it is finished: read the state of the module to see that.',
+      params: schemas.moduleParams,
+      body: schemas.commandBody,
+      response: answers(202, nothing),
+    },
+    handler: async (request, reply) => {
+      const { verb, ...options } = request.body;
+      await service.command(request.params.module, verb, options);
+      return reply.code(202).send();
+    },
+  });
+}
+
+export function registerEventRoute(scope: FastifyInstance, streams: EventStreams): void {
+  scope.get<{ Querystring: schemas.EventsQuery; Headers: { 'last-event-id'?: string } }>('/events', {
+    schema: {
+      tags: ['events'],
+      summary: 'Log entries as they are written, as server-sent events',
+      description:
+        'Event "log", id = sequence, data = a log entry in JSON. With a module and Last-Event-ID, what was missed comes first. ' +
+        'A comment comes every 15 s. A client that reads too slowly is disconnected.',
+      querystring: schemas.eventsQuery,
+      headers: {
+        type: 'object',
+        properties: { 'last-event-id': { type: 'string', pattern: '^[0-9]{1,15}$', description: 'Last sequence seen' } },
+      },
+      produces: ['text/event-stream'],
+      response: { 200: { type: 'string', description: 'Event stream' }, default: schemas.errorBody },
+    },
+    handler: (request, reply) => {
+      const after = request.headers['last-event-id'];
+      const filter: EventFilter = {
+        ...(request.query.module === undefined ? {} : { module: request.query.module }),
+        ...(after === undefined ? {} : { after: Number(after) }),
+      };
+      return reply.type('text/event-stream; charset=utf-8').send(streams.connect(filter));
+    },
+  });
+}
+
+/** Routes without authentication: that the agent lives, and whether a load balancer may send clients to this node. */
+export function registerPublicRoutes(scope: FastifyInstance, service: AgentService): void {
+  scope.get('/api/v1/health', {
+    schema: { tags: ['probes'], summary: 'The agent is alive', security: [], response: answers(200, schemas.health) },
+    handler: (): schemas.Health => ({ status: 'ok', node: service.node }),
+  });
+  scope.get<{ Params: schemas.ModuleParams }>('/var/modules/:module/ready.txt', {
+    exposeHeadRoute: true,
+    schema: {
+      tags: ['probes'],
+      summary: 'Load-balancer probe: 200 when the module is PRIM, ALONE or UP and Ready here, else 404',
+      security: [],
+      params: schemas.moduleParams,
+      response: { 200: { type: 'string', description: 'Ready' }, 404: { type: 'string', description: 'Not ready here' } },
+    },
+    // Deliberately tells nothing more: not even whether the module exists.
+    handler: async (request, reply) => {
+      const ready = await serves(service, request.params.module).catch(() => false);
+      return reply
+        .code(ready ? 200 : 404)
+        .type('text/plain; charset=utf-8')
+        .send(ready ? 'READY\n' : 'NOT READY\n');
+    },
+  });
+}
+
+async function serves(service: AgentService, module: string): Promise<boolean> {
+  const { phase, quality } = await service.module(module);
+  return quality === 'Ready' && (phase === 'PRIM' || phase === 'ALONE' || phase === 'UP');
+}

@@ -1,0 +1,137 @@
+/**
+ * POSIX extended regular expressions, as the reference product's configurations write them, in a matcher that never backtracks: the text
+ * is read once and the time is bounded by text length times expression length, whatever the expression. JavaScript's own engine would
+ * accept another language (`\d`, `.*?`) and could be stopped for minutes by `(a+)+$` and a long command line.
+ *
+ * Expression -> tree (extended-regex-syntax.ts) -> Thompson automaton -> sets of its states, computed when first needed and kept.
+ */
+import { ExtendedRegexError, type Node, parseExtendedRegex, type CharacterTest } from './extended-regex-syntax.js';
+
+const AUTOMATON_STATES_MAX = 2000;
+/** The kept sets and their transitions are thrown away together beyond this; matching goes on, only slower for a moment. */
+const KEPT_TRANSITIONS_MAX = 20_000;
+
+type State =
+  | { readonly kind: 'character'; readonly test: CharacterTest; next: number }
+  | { readonly kind: 'branch'; readonly next: number[] }
+  | { readonly kind: 'start' | 'end'; next: number }
+  | { readonly kind: 'match' };
+
+/** A set of automaton states: where the matcher may be after some text. */
+interface StateSet {
+  readonly members: readonly number[];
+  readonly matches: boolean;
+  readonly matchesAtEnd: boolean;
+  readonly transitions: Map<number, StateSet>;
+}
+
+export class ExtendedRegex {
+  readonly source: string;
+  private readonly states: State[] = [];
+  private readonly entry: number;
+  private readonly kept = new Map<string, StateSet>();
+  private keptTransitions = 0;
+
+  /** @throws ExtendedRegexError saying what cannot be understood, and where */
+  constructor(source: string) {
+    this.source = source;
+    const match = this.add({ kind: 'match' });
+    this.entry = this.build(parseExtendedRegex(source), match);
+  }
+
+  /** Whether the expression matches anywhere in `text`. */
+  test(text: string): boolean {
+    let current = this.stateSet([this.entry], true);
+    if (text === '') return this.reachesMatch(current.members, true);
+    for (const character of text) {
+      if (current.matches) return true;
+      current = this.advance(current, character.codePointAt(0) ?? 0);
+    }
+    return current.matches || current.matchesAtEnd;
+  }
+
+  private advance(current: StateSet, codePoint: number): StateSet {
+    const known = current.transitions.get(codePoint);
+    if (known !== undefined) return known;
+    const targets = [this.entry];
+    for (const member of current.members) {
+      const state = this.states[member];
+      if (state?.kind === 'character' && state.test(codePoint)) targets.push(state.next);
+    }
+    if (this.keptTransitions >= KEPT_TRANSITIONS_MAX) {
+      this.kept.clear();
+      this.keptTransitions = 0;
+    }
+    const next = this.stateSet(targets, false);
+    current.transitions.set(codePoint, next);
+    this.keptTransitions += 1;
+    return next;
+  }
+
+  private stateSet(targets: readonly number[], atStart: boolean): StateSet {
+    const members = this.closure(targets, atStart, false);
+    const key = `${atStart ? '^' : ''}${members.join()}`;
+    const known = this.kept.get(key);
+    if (known !== undefined) return known;
+    const matches = members.some((member) => this.states[member]?.kind === 'match');
+    const set = { members, matches, matchesAtEnd: matches || this.reachesMatch(members, false), transitions: new Map<number, StateSet>() };
+    this.kept.set(key, set);
+    return set;
+  }
+
+  private reachesMatch(members: readonly number[], atStart: boolean): boolean {
+    return this.closure(members, atStart, true).some((member) => this.states[member]?.kind === 'match');
+  }
+
+  /** All states reachable without reading a character; an anchor that does not hold here stays in the set unpassed. */
+  private closure(targets: readonly number[], atStart: boolean, atEnd: boolean): readonly number[] {
+    const reached = new Set<number>();
+    const pending = [...targets];
+    for (let index = pending.pop(); index !== undefined; index = pending.pop()) {
+      if (reached.has(index)) continue;
+      reached.add(index);
+      const state = this.states[index];
+      if (state?.kind === 'branch') pending.push(...state.next);
+      else if ((state?.kind === 'start' && atStart) || (state?.kind === 'end' && atEnd)) pending.push(state.next);
+    }
+    return [...reached].filter((index) => this.states[index]?.kind !== 'branch').sort((a, b) => a - b);
+  }
+
+  private add(state: State): number {
+    if (this.states.length >= AUTOMATON_STATES_MAX) throw new ExtendedRegexError('its repetitions multiply beyond what is allowed', 0);
+    this.states.push(state);
+    return this.states.length - 1;
+  }
+
+  /** Builds the automaton of `node` backwards, from the state that follows it. @returns the state to enter by */
+  private build(node: Node, next: number): number {
+    switch (node.kind) {
+      case 'character':
+        return this.add({ kind: 'character', test: node.test, next });
+      case 'start':
+      case 'end':
+        return this.add({ kind: node.kind, next });
+      case 'sequence':
+        return node.parts.reduceRight((following, part) => this.build(part, following), next);
+      case 'choice':
+        return this.add({ kind: 'branch', next: node.parts.map((part) => this.build(part, next)) });
+      case 'repeat':
+        return this.buildRepeat(node.part, node.min, node.max, next);
+    }
+  }
+
+  private buildRepeat(part: Node, min: number, max: number | undefined, next: number): number {
+    let entry = next;
+    if (max === undefined) {
+      const branch: State = { kind: 'branch', next: [next] };
+      entry = this.add(branch);
+      branch.next.push(this.build(part, entry));
+    } else {
+      for (let optional = min; optional < max; optional += 1) {
+        entry = this.add({ kind: 'branch', next: [this.build(part, entry), next] });
+      }
+    }
+    for (let required = 0; required < min; required += 1) entry = this.build(part, entry);
+    return entry;
+  }
+}

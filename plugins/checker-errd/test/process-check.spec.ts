@@ -1,0 +1,270 @@
+/** The checker against real processes: found, dead, replaced, changed by exec, too few, too many. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { Check, Checker, CheckResult, ElementValue, Log } from '@holdfast/sdk';
+import { plugin } from '../src/index.js';
+
+const silent = (): void => undefined;
+const log: Log = { debug: silent, info: silent, warn: silent, error: silent };
+
+/** Unique per test process, so that runs beside each other do not see each other's processes. */
+const TAG = `hf${process.pid}x`;
+
+function registeredChecker(): Checker {
+  let registered: Checker | undefined;
+  plugin.register({
+    heartbeatTransport: silent,
+    virtualIpDriver: silent,
+    replicationBackend: silent,
+    checker: (_type, checker) => {
+      registered = checker;
+    },
+  });
+  assert(registered !== undefined);
+  return registered;
+}
+
+interface Watching {
+  readonly check: Check;
+  readonly results: CheckResult[];
+  verdict(): string | undefined;
+}
+
+describe('process checker', function () {
+  this.timeout(20_000);
+  const checker = registeredChecker();
+  const watching: Watching[] = [];
+  const children: ChildProcess[] = [];
+
+  async function watch(process_: ElementValue, polltimer = 30_000): Promise<Watching> {
+    const [check] = checker.create({ module: 'test', localNode: 'node1', configuration: { polltimer, proc: [process_] }, log });
+    assert(check !== undefined);
+    const results: CheckResult[] = [];
+    const one: Watching = { check, results, verdict: () => results.at(-1)?.verdict };
+    watching.push(one);
+    await check.start((result) => results.push(result));
+    return one;
+  }
+
+  /** A process whose command line carries the tag; its name is that of the program. */
+  function start(tag: string, seconds = 60): ChildProcess {
+    return run('sh', '-c', `exec -a ${tag} sleep ${seconds}`, 'bash');
+  }
+
+  function run(_shell: string, flag: string, script: string, shell: string): ChildProcess {
+    const child = spawn(shell, [flag, script], { stdio: 'ignore' });
+    children.push(child);
+    return child;
+  }
+
+  async function end(child: ChildProcess): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await exited;
+  }
+
+  afterEach(async () => {
+    await Promise.all(watching.splice(0).map(({ check }) => check.stop()));
+    await Promise.all(children.splice(0).map(end));
+    assert.equal(watcherThreads(), 0, 'a watching thread is left');
+  });
+
+  it('finds a process by its arguments and notices its death at once', async () => {
+    const child = start(`${TAG}-a`);
+    const one = await watch({ argregex: `^${TAG}-a 60$` });
+    await until('it is up', () => one.verdict() === 'up');
+    const killedAtMs = performance.now();
+    child.kill('SIGKILL');
+    await until('it is down', () => one.verdict() === 'down');
+    const tookMs = performance.now() - killedAtMs;
+    assert(tookMs < 1000, `${tookMs} ms`);
+    assert.equal(one.results.at(-1)?.detail, '0 of 1 process');
+    process.stdout.write(`      death told after ${tookMs.toFixed(1)} ms\n`);
+  });
+
+  it('finds a process by its name and by an expression on its name', async () => {
+    const name = `${TAG}n`.slice(-15);
+    const child = spawn('sh', ['-c', `printf %s ${name} > /proc/self/comm; read line`], { stdio: ['pipe', 'ignore', 'ignore'] });
+    children.push(child);
+    // The shell's builtin writes its own name, and it stays the same process.
+    const byName = await watch({ name });
+    const byRegex = await watch({ nameregex: `^${name.slice(0, -1)}[n]$` });
+    const byBoth = await watch({ name, argregex: 'read line' });
+    const byNeither = await watch({ name, argregex: 'no such argument' });
+    await until('three find it', () => [byName, byRegex, byBoth].every((one) => one.verdict() === 'up'));
+    assert.notEqual(byNeither.verdict(), 'up');
+    await end(child);
+    await until('three lose it', () => [byName, byRegex, byBoth].every((one) => one.verdict() === 'down'));
+  });
+
+  it('says unknown while the application may still be starting, up when it appears, down when it does not', async () => {
+    const late = await watch({ argregex: `${TAG}-late` });
+    const never = await watch({ argregex: `${TAG}-never` });
+    assert.deepEqual(late.results[0], { verdict: 'unknown', detail: '0 of 1 process, may still be starting' });
+    start(`${TAG}-late`);
+    await until('the late one is up', () => late.verdict() === 'up');
+    assert(!late.results.some((result) => result.verdict === 'down'));
+    await until('the missing one is down', () => never.verdict() === 'down');
+    assert(never.results.filter((result) => result.verdict === 'unknown').length >= 2);
+  });
+
+  it('does not say down when a supervisor replaces the process in the same instant', async () => {
+    const supervisor = run('sh', '-c', `while :; do bash -c 'exec -a ${TAG}-r sleep 60'; done & wait`, 'bash');
+    const one = await watch({ argregex: `^${TAG}-r 60$` });
+    await until('it is up', () => one.verdict() === 'up');
+    for (let round = 0; round < 5; round += 1) {
+      const before = pidOf(one);
+      process.kill(before, 'SIGKILL');
+      await until('the successor is running', () => childPid(`${TAG}-r`) !== undefined && childPid(`${TAG}-r`) !== before);
+      await delay(150);
+      assert.equal(one.verdict(), 'up');
+      await until('the successor is known', () => pidsNow(one).includes(childPid(`${TAG}-r`) ?? -1), 5000, () => one.check.stop());
+    }
+    assert(!one.results.some((result) => result.verdict === 'down'));
+    killTree(supervisor);
+  });
+
+  it('wants as many as atleast says', async () => {
+    const first = start(`${TAG}-two`);
+    const one = await watch({ argregex: `^${TAG}-two `, atleast: 2 });
+    assert.notEqual(one.verdict(), 'up');
+    start(`${TAG}-two`);
+    await until('two are up', () => one.verdict() === 'up');
+    first.kill('SIGKILL');
+    await until('one is not enough', () => one.verdict() === 'down');
+    assert.match(one.results.at(-1)?.detail ?? '', /^1 of 2 processes \(pid \d+\)$/);
+  });
+
+  it('allows no more than atmax says, and with 0 none', async () => {
+    const none = await watch({ argregex: `^${TAG}-max `, atmax: 0 });
+    const two = await watch({ argregex: `^${TAG}-max `, atmax: 2 });
+    assert.equal(none.verdict(), 'up');
+    const started = [start(`${TAG}-max`), start(`${TAG}-max`)];
+    await until('one is too many', () => none.verdict() === 'down');
+    await until('two are allowed', () => two.verdict() === 'up');
+    started.push(start(`${TAG}-max`));
+    await until('three are too many', () => two.verdict() === 'down');
+    assert.match(two.results.at(-1)?.detail ?? '', /^3 processes, at most 2 allowed/);
+    await Promise.all(started.map(end));
+    await until('none is left', () => none.verdict() === 'up');
+  });
+
+  it('follows an exec that changes the command line, long after the process was first seen', async () => {
+    run('sh', '-c', `sleep 4; exec -a ${TAG}-exec sleep 60`, 'bash');
+    const one = await watch({ argregex: `^${TAG}-exec 60$` });
+    await until('the process became another program', () => childPid(`${TAG}-exec`) !== undefined, 6000);
+    await until('it is up', () => one.verdict() === 'up', 10_000);
+  });
+
+  it('takes a process that became another program for gone', async () => {
+    const child = spawn('bash', ['-c', `exec -a ${TAG}-was bash -c 'read line; exec sleep 60'`], { stdio: ['pipe', 'ignore', 'ignore'] });
+    children.push(child);
+    const one = await watch({ argregex: `^${TAG}-was` });
+    await until('it is up', () => one.verdict() === 'up');
+    child.stdin?.write('go\n');
+    await until('it is down', () => one.verdict() === 'down');
+  });
+
+  it('counts a zombie as dead', async () => {
+    const parent = spawn('bash', ['-c', `bash -c 'exec -a ${TAG}-z sleep 60' & exec sleep 60`], { stdio: 'ignore' });
+    children.push(parent);
+    const one = await watch({ argregex: `^${TAG}-z 60$` });
+    await until('it is up', () => one.verdict() === 'up');
+    const pid = pidOf(one);
+    process.kill(pid, 'SIGKILL');
+    await until('it is down', () => one.verdict() === 'down');
+    assert.match(execFileSync('cat', [`/proc/${pid}/stat`], { encoding: 'utf8' }), /\) Z /, 'the zombie is still listed');
+  });
+
+  it('looks only after the delay that start_after asks for', async () => {
+    start(`${TAG}-after`);
+    const startedAtMs = performance.now();
+    const one = await watch({ argregex: `^${TAG}-after `, start_after: 4 }, 300);
+    assert.deepEqual(one.results, [{ verdict: 'unknown', detail: 'looked for in 0.9 s (start_after)' }]);
+    await until('it is up', () => one.verdict() === 'up');
+    assert(performance.now() - startedAtMs >= 890);
+  });
+
+  it('reports nothing after it was stopped, can be stopped twice and started again', async () => {
+    const child = start(`${TAG}-stop`);
+    const one = await watch({ argregex: `^${TAG}-stop ` });
+    await until('it is up', () => one.verdict() === 'up');
+    await one.check.stop();
+    await one.check.stop();
+    const reported = one.results.length;
+    await end(child);
+    await delay(300);
+    assert.equal(one.results.length, reported);
+    await one.check.start((result) => one.results.push(result));
+    assert.equal(one.verdict(), 'unknown');
+  });
+
+  it('costs little while nothing happens', async () => {
+    const many = Array.from({ length: 5 }, (_, index) => `for i in {1..60}; do sleep 6${index} & done; wait`);
+    const parents = many.map((script) => run('sh', '-c', script, 'bash'));
+    const one = await watch({ argregex: `^${TAG}-idle ` });
+    await Promise.all([1, 2, 3].map((index) => watch({ nameregex: `^no-such-process-${index}$` })));
+    await delay(1500);
+    const before = process.cpuUsage();
+    await delay(5000);
+    const { user, system } = process.cpuUsage(before);
+    const processes = readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name)).length;
+    process.stdout.write(`      ${((user + system) / 1000).toFixed(0)} ms of CPU in 5 s, 4 checks, ${processes} processes\n`);
+    assert.notEqual(one.verdict(), 'up');
+    for (const parent of parents) killTree(parent);
+  });
+
+  it('does not hold up the end of its process', async () => {
+    const script = fileURLToPath(new URL('./forgotten-check.js', import.meta.url));
+    for (const way of ['return', 'exit', 'throw']) {
+      const child = spawn(process.execPath, [script, way], { stdio: 'ignore' });
+      children.push(child);
+      const code = await new Promise<number | null>((resolve) => child.once('exit', resolve));
+      assert.equal(code, way === 'throw' ? 1 : 0);
+    }
+  });
+});
+
+function pidsNow(one: Watching): readonly number[] {
+  return (/\(pid ([\d, ]+)/.exec(one.results.at(-1)?.detail ?? '')?.[1] ?? '').split(', ').map(Number);
+}
+
+function pidOf(one: Watching): number {
+  const [pid] = pidsNow(one);
+  assert(pid !== undefined && pid > 1, one.results.at(-1)?.detail);
+  return pid;
+}
+
+/** The pid of the process whose command line begins with `tag`. */
+function childPid(tag: string): number | undefined {
+  try {
+    return Number(execFileSync('pgrep', ['-f', `^${tag} `], { encoding: 'utf8' }).split('\n')[0]);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Ends the children of `parent`, then itself. */
+function killTree(parent: ChildProcess): void {
+  parent.kill('SIGSTOP');
+  const listed = execFileSync('ps', ['-o', 'pid=', '--ppid', String(parent.pid)], { encoding: 'utf8' });
+  for (const pid of listed.split('\n').map(Number)) if (pid > 1) process.kill(pid, 'SIGKILL');
+  parent.kill('SIGKILL');
+}
+
+/** Threads of this process that sleep in epoll on behalf of the checker; the name is cut by the kernel. */
+function watcherThreads(): number {
+  return process.getActiveResourcesInfo().filter((name) => name === 'Worker' || name === 'MessagePort').length;
+}
+
+async function until(what: string, condition: () => boolean, deadlineMs = 5000, _onFailure?: () => Promise<void>): Promise<void> {
+  const startedAtMs = performance.now();
+  while (!condition()) {
+    if (performance.now() - startedAtMs > deadlineMs) assert.fail(`waited ${deadlineMs} ms in vain until ${what}`);
+    await delay(5);
+  }
+}

@@ -1,0 +1,51 @@
+/** Messages between the agent and a replicator process, over the IPC channel of `fork`. The agent asks, the process answers and reports. */
+import type { ReplicationEndpoint, ReplicationStatus, ResyncMode, Term } from '@holdfast/sdk';
+import { HoldfastError, messageOf } from '@holdfast/sdk';
+
+export interface ReplicatorOptions {
+  readonly module: string;
+  readonly localNode: string;
+  readonly peerNode: string;
+  readonly local: ReplicationEndpoint;
+  readonly peer: ReplicationEndpoint;
+  /** Base64. */
+  readonly key: string;
+  readonly stateDirectory: string;
+  readonly directories: readonly string[];
+  readonly async: 'second' | 'none';
+  readonly lockTimeoutSeconds: number;
+}
+
+export type ControlCommand =
+  | { readonly kind: 'open'; readonly options: ReplicatorOptions }
+  | { readonly kind: 'become-primary'; readonly term: Term; readonly base: string; readonly fresh: boolean; readonly force: boolean }
+  | { readonly kind: 'become-secondary'; readonly term: Term }
+  | { readonly kind: 'connect-peer'; readonly term: Term; readonly mode: ResyncMode }
+  | { readonly kind: 'disconnect-peer' }
+  | { readonly kind: 'continue-alone'; readonly term: Term; readonly base: string }
+  | { readonly kind: 'refuse' }
+  | { readonly kind: 'stop'; readonly force: boolean }
+  | { readonly kind: 'close' };
+
+export type ControlRequest = ControlCommand & { readonly id: number };
+
+export interface ControlFailure {
+  readonly code: string;
+  /** Begins with the code. */
+  readonly message: string;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+export type ControlReport =
+  | { readonly kind: 'outcome'; readonly id: number; readonly failure?: ControlFailure }
+  | { readonly kind: 'status'; readonly status: ReplicationStatus }
+  | { readonly kind: 'log'; readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly message: string };
+
+export function failureOf(error: unknown): ControlFailure {
+  if (error instanceof HoldfastError) return { code: error.code, message: error.message, details: error.details };
+  return { code: 'HF_REPLICATION_SYSTEM', message: `HF_REPLICATION_SYSTEM: ${messageOf(error)}`, details: {} };
+}
+
+export function errorOf(failure: ControlFailure): HoldfastError {
+  return new HoldfastError(failure.code, failure.message.replace(`${failure.code}: `, ''), failure.details);
+}

@@ -1,0 +1,90 @@
+/**
+ * What a node knows of its difference from its peer while it is stopped or secondary: the set of what changed since a generation, from a
+ * journal, from the mark of a clean stop, or from what was received since the last checkpoint. Without any of these the trees must be
+ * compared.
+ */
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { DirtySet, type TouchRecorder } from '../journal/dirty-set.js';
+import { deleteJournal, Journal, readJournal, syncDirectory } from '../journal/journal.js';
+
+export interface History {
+  /** Generation that both nodes had. */
+  readonly base: string;
+  readonly set: DirtySet;
+}
+
+const CLEAN_FILE = 'clean';
+
+/** @returns undefined when nothing usable was left, with the reason for the log */
+export function readHistory(stateDirectory: string): { history: History | undefined; reason: string | undefined } {
+  const found = readJournal(stateDirectory);
+  switch (found.state) {
+    case 'usable':
+      return { history: { base: found.base, set: found.set }, reason: undefined };
+    case 'unusable':
+      return { history: undefined, reason: found.reason };
+    case 'none': {
+      const base = readClean(stateDirectory);
+      return { history: base === undefined ? undefined : { base, set: new DirtySet() }, reason: undefined };
+    }
+  }
+}
+
+/** At a clean stop: everything that is known, durably. */
+export function saveHistory(stateDirectory: string, history: History): void {
+  if (!history.set.isEmpty) {
+    new Journal(stateDirectory, history.base, history.set).close();
+    return;
+  }
+  deleteJournal(stateDirectory);
+  const path = join(stateDirectory, CLEAN_FILE);
+  const fd = openSync(`${path}.new`, 'w', 0o600);
+  try {
+    writeSync(fd, `${history.base}\n`);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(`${path}.new`, path);
+  syncDirectory(stateDirectory);
+}
+
+/** Before the first modification: a crash from now on leaves nothing that could be believed. Durable. */
+export function eraseHistory(stateDirectory: string): void {
+  eraseCleanMark(stateDirectory);
+  deleteJournal(stateDirectory);
+}
+
+/** As `eraseHistory`, but the journal stays: it goes on. */
+export function eraseCleanMark(stateDirectory: string): void {
+  rmSync(join(stateDirectory, CLEAN_FILE), { force: true });
+  syncDirectory(stateDirectory);
+}
+
+function readClean(stateDirectory: string): string | undefined {
+  try {
+    const text = readFileSync(join(stateDirectory, CLEAN_FILE), 'utf8').trim();
+    return /^[0-9a-f]{32}$/.test(text) ? text : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** In place of a journal when there is no base to count from: remembers nothing, but a running resync hears of everything. */
+export class Untracked implements TouchRecorder {
+  follower: DirtySet | undefined;
+
+  touchName(...touched: Parameters<TouchRecorder['touchName']>): boolean {
+    return this.follower?.touchName(...touched) ?? false;
+  }
+  touchData(...touched: Parameters<TouchRecorder['touchData']>): boolean {
+    return this.follower?.touchData(...touched) ?? false;
+  }
+  touchWhole(...touched: Parameters<TouchRecorder['touchWhole']>): boolean {
+    return this.follower?.touchWhole(...touched) ?? false;
+  }
+  touchAttributes(...touched: Parameters<TouchRecorder['touchAttributes']>): boolean {
+    return this.follower?.touchAttributes(...touched) ?? false;
+  }
+}

@@ -1,0 +1,67 @@
+/** What the main thread of a replicator and its data thread say to each other. Plain data: it is cloned between the threads. */
+import type { ReplicationEndpoint, ResyncMode, ResyncProgress, ResyncSummary } from '@holdfast/sdk';
+
+export interface DataSettings {
+  readonly stateDirectory: string;
+  readonly async: 'second' | 'none';
+  /** A peer that is silent for so long is lost. */
+  readonly silenceMaxMs: number;
+  /** Commands wait in the message port; a write here wakes the data thread. */
+  readonly wakeFd: number;
+}
+
+export interface DataLinkKeys {
+  readonly sendKey: Uint8Array;
+  readonly receiveKey: Uint8Array;
+  readonly cookie: Uint8Array;
+}
+
+export type DataCommand =
+  /** Opens the backing trees and becomes primary without a link. The mounts follow with `serve`. */
+  | { readonly kind: 'become-primary'; readonly backing: readonly string[]; readonly base: string; readonly fresh: boolean; readonly force: boolean }
+  /** The /dev/fuse descriptor of each directory, in order. */
+  | { readonly kind: 'serve'; readonly fuseFds: readonly number[] }
+  | { readonly kind: 'become-secondary'; readonly backing: readonly string[]; readonly endpoint: ReplicationEndpoint }
+  /** Secondary: a primary was welcomed; its data connection shows this cookie. */
+  | { readonly kind: 'expect'; readonly link: number; readonly keys: DataLinkKeys; readonly generation: string; readonly async: 'second' | 'none' }
+  /** Primary: the secondary has welcomed us. */
+  | {
+      readonly kind: 'connect';
+      readonly link: number;
+      readonly endpoint: ReplicationEndpoint;
+      readonly localAddress: string;
+      readonly keys: DataLinkKeys;
+      readonly generation: string;
+      readonly mode: ResyncMode;
+    }
+  /** Ends the link with this number, if it is still that one. */
+  | { readonly kind: 'drop-link'; readonly link: number; readonly reason: string }
+  | { readonly kind: 'continue-alone'; readonly base: string }
+  | { readonly kind: 'refuse' }
+  /** Flushes, writes the last word of journal or marker, closes link, devices and trees. Back to stopped. */
+  | { readonly kind: 'stop' }
+  | { readonly kind: 'end' };
+
+export type DataRequest = DataCommand & { readonly id: number };
+
+/** State of the data side, complete: sent on every change. */
+export interface DataState {
+  readonly role: 'stopped' | 'primary' | 'secondary';
+  readonly link: 'none' | 'resynchronising' | 'connected' | 'holding';
+  readonly inconsistent: boolean;
+  readonly journalSince: string | undefined;
+  readonly progress: ResyncProgress | undefined;
+  readonly lastResync: ResyncSummary | undefined;
+}
+
+export interface DataFailure {
+  readonly code: string;
+  readonly message: string;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+export type DataReport =
+  | { readonly kind: 'outcome'; readonly id: number; readonly failure: DataFailure | undefined }
+  | { readonly kind: 'state'; readonly state: DataState }
+  | { readonly kind: 'link-lost'; readonly link: number; readonly code: string; readonly message: string }
+  | { readonly kind: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string };

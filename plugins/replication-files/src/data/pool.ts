@@ -1,0 +1,120 @@
+/**
+ * The few calls that may wait for a disk (fsync, syncfs, cold reads) run on pool threads, so that the data thread never does. A job is a
+ * mailbox in shared memory: the data thread fills it and wakes the worker, the worker answers through an eventfd of the data thread's
+ * epoll set. Jobs beyond the number of workers wait in a queue; callers bound it (one job per request that the kernel has in flight).
+ */
+import { Worker } from 'node:worker_threads';
+import { HoldfastError } from '@holdfast/sdk';
+import * as sys from '../system/calls.js';
+import { EFD_CLOEXEC, EFD_NONBLOCK, EPOLLIN } from '../system/constants.js';
+import type { EpollSet } from '../system/epoll.js';
+import { errnoName } from '../system/errno.js';
+
+export type PoolCall = 'fsync' | 'fdatasync' | 'syncfs' | 'read';
+
+/** `read` answers a FUSE READ by itself; the others only use `fd`. */
+export interface PoolJob {
+  readonly call: PoolCall;
+  readonly fd: number;
+  readonly offset?: number;
+  readonly length?: number;
+  readonly replyFd?: number;
+  readonly uniqueLow?: number;
+  readonly uniqueHigh?: number;
+}
+
+export type PoolDone = (outcome: number) => void;
+
+/** Words of one mailbox. */
+export const BOX = { state: 0, call: 1, fd: 2, outcome: 3, length: 4, offsetLow: 5, offsetHigh: 6, replyFd: 7, uniqueLow: 8, uniqueHigh: 9 } as const;
+export const BOX_WORDS = 16;
+export const BOX_STATE = { idle: 0, posted: 1, done: 2, ended: 3 } as const;
+export const CALLS: readonly PoolCall[] = ['fsync', 'fdatasync', 'syncfs', 'read'];
+
+export interface PoolWorkerData {
+  readonly shared: SharedArrayBuffer;
+  readonly index: number;
+  readonly eventFd: number;
+}
+
+const WORKERS = 4;
+
+export class Pool {
+  readonly #boxes = new Int32Array(new SharedArrayBuffer(WORKERS * BOX_WORDS * 4));
+  readonly #workers: Worker[] = [];
+  readonly #idle: number[] = [];
+  readonly #running = new Map<number, PoolDone>();
+  readonly #queue: { job: PoolJob; done: PoolDone }[] = [];
+  readonly #eventFd: number;
+  readonly #epoll: EpollSet;
+  readonly #eight = Buffer.alloc(8);
+
+  constructor(epoll: EpollSet) {
+    this.#epoll = epoll;
+    this.#eventFd = sys.eventfd(EFD_NONBLOCK | EFD_CLOEXEC);
+    if (this.#eventFd < 0) throw new HoldfastError('HF_REPLICATION_SYSTEM', `eventfd: ${errnoName(this.#eventFd)}`);
+    epoll.add(this.#eventFd, EPOLLIN, () => {
+      this.#collect();
+    });
+    for (let index = 0; index < WORKERS; index += 1) {
+      const workerData: PoolWorkerData = { shared: this.#boxes.buffer as SharedArrayBuffer, index, eventFd: this.#eventFd };
+      this.#workers.push(new Worker(new URL('./pool-worker.js', import.meta.url), { workerData }));
+      this.#idle.push(index);
+    }
+  }
+
+  /** @param done called from the data thread's loop with 0 (or bytes), or -errno */
+  run(job: PoolJob, done: PoolDone): void {
+    const index = this.#idle.pop();
+    if (index === undefined) this.#queue.push({ job, done });
+    else this.#post(index, job, done);
+  }
+
+  /** Jobs that are not answered yet. */
+  get pending(): number {
+    return this.#running.size + this.#queue.length;
+  }
+
+  /** Lets the workers end. No job may be pending. */
+  close(): void {
+    for (let index = 0; index < WORKERS; index += 1) this.#wake(index, BOX_STATE.ended);
+    this.#epoll.remove(this.#eventFd);
+    sys.close(this.#eventFd);
+  }
+
+  #post(index: number, job: PoolJob, done: PoolDone): void {
+    const at = index * BOX_WORDS;
+    const boxes = this.#boxes;
+    boxes[at + BOX.call] = CALLS.indexOf(job.call);
+    boxes[at + BOX.fd] = job.fd;
+    boxes[at + BOX.length] = job.length ?? 0;
+    boxes[at + BOX.offsetLow] = (job.offset ?? 0) | 0;
+    boxes[at + BOX.offsetHigh] = Math.floor((job.offset ?? 0) / 4294967296);
+    boxes[at + BOX.replyFd] = job.replyFd ?? -1;
+    boxes[at + BOX.uniqueLow] = (job.uniqueLow ?? 0) | 0;
+    boxes[at + BOX.uniqueHigh] = (job.uniqueHigh ?? 0) | 0;
+    this.#running.set(index, done);
+    this.#wake(index, BOX_STATE.posted);
+  }
+
+  #wake(index: number, state: number): void {
+    Atomics.store(this.#boxes, index * BOX_WORDS + BOX.state, state);
+    Atomics.notify(this.#boxes, index * BOX_WORDS + BOX.state);
+  }
+
+  #collect(): void {
+    sys.read(this.#eventFd, this.#eight, 8);
+    for (const [index, done] of [...this.#running]) {
+      const at = index * BOX_WORDS;
+      if (Atomics.load(this.#boxes, at + BOX.state) !== BOX_STATE.done) continue;
+      const outcome = this.#boxes[at + BOX.outcome] as number;
+      this.#running.delete(index);
+      const next = this.#queue.shift();
+      if (next === undefined) {
+        Atomics.store(this.#boxes, at + BOX.state, BOX_STATE.idle);
+        this.#idle.push(index);
+      } else this.#post(index, next.job, next.done);
+      done(outcome);
+    }
+  }
+}

@@ -1,0 +1,349 @@
+/**
+ * The primary in the data thread: serves the mounts, keeps journal or recent set, and owns the link to the secondary with its resync,
+ * checkpoints and repairs.
+ */
+import { HoldfastError, messageOf, type ResyncProgress, type ResyncSummary } from '@holdfast/sdk';
+import { FuseDevice } from '../fuse/device.js';
+import { DirtySet, RecentSet, type TouchRecorder } from '../journal/dirty-set.js';
+import { Journal } from '../journal/journal.js';
+import { DataConnector } from '../link/data-connection.js';
+import { FileSystem } from '../primary/file-system.js';
+import { NodeTable } from '../primary/node-table.js';
+import { Pipeline } from '../primary/pipeline.js';
+import { ResyncSource } from '../resync/source.js';
+import type { Handle } from '../store/handle.js';
+import { EPOLLIN } from '../system/constants.js';
+import { EBADF } from '../system/errno.js';
+import { Checkpoint } from './checkpoint.js';
+import { Untracked, type History } from './history.js';
+import type { DataCommand } from './messages.js';
+import { PeerLink } from './peer-link.js';
+import type { RoleSurroundings } from './surroundings.js';
+
+type ConnectCommand = Extract<DataCommand, { kind: 'connect' }>;
+
+interface Link {
+  readonly number: number;
+  readonly generation: string;
+  peer: PeerLink | undefined;
+  connector: DataConnector | undefined;
+  source: ResyncSource | undefined;
+  checkpoint: Checkpoint | undefined;
+  /** A divergence is being repaired: the source starts when every answer in flight has come. */
+  repairs: boolean;
+}
+
+export class PrimarySide {
+  readonly #around: RoleSurroundings;
+  readonly #pipeline: Pipeline;
+  readonly #fileSystem: FileSystem;
+  readonly #devices: FuseDevice[] = [];
+  readonly #recent = new RecentSet();
+  /** What the peer does not have, while alone. */
+  #journal: Journal | Untracked;
+  #link: Link | undefined;
+  #journalIsUnsynced = false;
+  lastResync: ResyncSummary | undefined;
+
+  /** @param history undefined: nothing is known of the difference, a later peer must be compared */
+  constructor(around: RoleSurroundings, history: History | undefined) {
+    this.#around = around;
+    this.#journal = history === undefined ? new Untracked() : new Journal(around.settings.stateDirectory, history.base, history.set);
+    const trees = { store: around.store, nodes: new NodeTable(around.store) };
+    this.#pipeline = new Pipeline(trees, {
+      recorder: () => this.#recorder(),
+      flushJournal: () => {
+        this.#flushJournal();
+      },
+      admits: () => this.#link?.source?.admits() ?? true,
+      diverged: (reason) => {
+        this.#repair(reason);
+      },
+      syncLocally: (handle, isDatasync, done) => {
+        this.#syncLocally(handle, isDatasync, done);
+      },
+      peerFailed: (reason) => {
+        this.#lose(new HoldfastError('HF_REPLICATION_PEER_DISK', reason));
+      },
+    });
+    this.#fileSystem = new FileSystem(trees, this.#pipeline, around.pool);
+    this.#fileSystem.onBufferFree = () => {
+      for (const device of this.#devices) around.epoll.change(device.fd, EPOLLIN);
+    };
+  }
+
+  get linkState(): 'none' | 'resynchronising' | 'connected' | 'holding' {
+    if (this.#pipeline.flow === 'holding') return 'holding';
+    if (this.#pipeline.flow === 'connected') return 'connected';
+    return this.#link?.source === undefined && this.#link?.repairs !== true ? 'none' : 'resynchronising';
+  }
+
+  get journalSince(): string | undefined {
+    return this.#pipeline.flow === 'alone' && this.#journal instanceof Journal ? this.#journal.base : undefined;
+  }
+
+  get progress(): ResyncProgress | undefined {
+    return this.#link?.source?.progress();
+  }
+
+  serve(fuseFds: readonly number[]): void {
+    for (const [root, fd] of fuseFds.entries()) {
+      const device = new FuseDevice(fd, root);
+      this.#devices.push(device);
+      this.#around.epoll.add(fd, EPOLLIN, () => {
+        this.#serve(device);
+      });
+    }
+  }
+
+  #serve(device: FuseDevice): void {
+    const outcome = this.#fileSystem.serve(device);
+    if (outcome === 'full') for (const each of this.#devices) this.#around.epoll.change(each.fd, 0);
+    else if (outcome === 'ended') this.#drop(device);
+  }
+
+  #drop(device: FuseDevice): void {
+    this.#around.epoll.remove(device.fd);
+    device.close();
+    this.#devices.splice(this.#devices.indexOf(device), 1);
+  }
+
+  #recorder(): TouchRecorder {
+    return this.#pipeline.flow === 'connected' ? this.#recent : this.#journal;
+  }
+
+  #flushJournal(): void {
+    if (!(this.#journal instanceof Journal) || !this.#journal.isPending) return;
+    try {
+      this.#journal.flush();
+      this.#journalIsUnsynced = true;
+    } catch (error) {
+      this.#around.log('error', `the journal cannot be written, the peer will be compared as a whole: ${messageOf(error)}`);
+      const { follower } = this.#journal;
+      this.#journal.abandon();
+      this.#journal = new Untracked();
+      this.#journal.follower = follower;
+      this.#around.changed();
+    }
+  }
+
+  #syncLocally(handle: Handle, isDatasync: boolean, done: (outcome: number) => void): void {
+    const { store, pool } = this.#around;
+    const fd = store.pin(handle);
+    if (fd < 0) {
+      done(fd);
+      return;
+    }
+    const journal = this.#journalIsUnsynced && this.#pipeline.flow !== 'connected' && this.#journal instanceof Journal ? this.#journal : undefined;
+    let left = journal === undefined ? 1 : 2;
+    let failure = 0;
+    const step = (outcome: number): void => {
+      if (outcome < 0) failure = outcome;
+      left -= 1;
+      if (left === 0) done(failure);
+    };
+    pool.run({ call: isDatasync ? 'fdatasync' : 'fsync', fd }, (outcome) => {
+      store.unpin(handle);
+      step(outcome);
+    });
+    if (journal === undefined) return;
+    const journalFd = journal.fd;
+    this.#journalIsUnsynced = false;
+    pool.run({ call: 'fdatasync', fd: journalFd }, (outcome) => {
+      // Rewritten meanwhile: the new file was durable before the old one was closed.
+      step(outcome === -EBADF && this.#journal instanceof Journal && this.#journal.fd !== journalFd ? 0 : outcome);
+    });
+  }
+
+  connect(command: ConnectCommand): void {
+    if (this.#link !== undefined) this.dropLink(this.#link.number, 'replaced by a new link');
+    const { epoll, settings, nowMs } = this.#around;
+    const link: Link = {
+      number: command.link, generation: command.generation, peer: undefined, connector: undefined, source: undefined, checkpoint: undefined,
+      repairs: false,
+    };
+    this.#link = link;
+    const done = (outcome: number | HoldfastError): void => {
+      link.connector = undefined;
+      if (typeof outcome !== 'number') {
+        this.#lose(outcome);
+        return;
+      }
+      link.peer = new PeerLink(
+        epoll,
+        outcome,
+        { sendKey: Buffer.from(command.keys.sendKey), receiveKey: Buffer.from(command.keys.receiveKey), silenceMaxMs: settings.silenceMaxMs, nowMs },
+        {
+          onResyncAnswer: (answer) => {
+            link.source?.answer(answer);
+            // Its first answer means that the peer is durably marked as behind.
+            if (link.repairs && link.source !== undefined) this.#repairStarted(link);
+          },
+          onDrained: () => undefined,
+          onLost: (error) => {
+            this.#lose(error);
+          },
+          onFailed: (code, message) => {
+            this.#lose(new HoldfastError(code, message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message));
+          },
+        },
+      );
+      this.#startSource(link, command.mode);
+    };
+    link.connector = new DataConnector(epoll, command.endpoint, Buffer.from(command.keys.cookie), done, command.localAddress);
+  }
+
+  #startSource(link: Link, mode: 'journal' | 'compare'): void {
+    const peer = link.peer as PeerLink;
+    const { store, pool, nowMs } = this.#around;
+    if (mode === 'journal' && !(this.#journal instanceof Journal)) {
+      this.#lose(new HoldfastError('HF_REPLICATION_NO_JOURNAL', 'there is no usable journal on this node: the trees must be compared'));
+      return;
+    }
+    const source = new ResyncSource({
+      store,
+      channel: peer.channel,
+      mode,
+      differs: this.#journal instanceof Journal ? this.#journal.set : new DirtySet(),
+      pool,
+      nowMs,
+      release: () => {
+        this.#pipeline.resume();
+      },
+      identical: (done) => {
+        this.#identical(link, peer);
+        done();
+      },
+      done: (summary) => {
+        this.lastResync = summary;
+        link.source = undefined;
+        this.#around.changed();
+      },
+      failed: (error) => {
+        this.#lose(error);
+      },
+    });
+    this.#journal.follower = source.pending;
+    link.source = source;
+    this.#around.changed();
+  }
+
+  /** Both trees are the same and durable, and the peer's mark is gone: from here on the peer comes first. */
+  #identical(link: Link, peer: PeerLink): void {
+    if (this.#journal instanceof Journal) this.#journal.abandon();
+    this.#journal = new Untracked();
+    this.#recent.clear();
+    this.#pipeline.connect(peer);
+    link.checkpoint = new Checkpoint(this.#around, this.#recent, peer);
+    this.#around.changed();
+  }
+
+  /** Turns a connected link into one that resynchronises what differs, from this node's truth. */
+  #repair(reason: string): void {
+    const link = this.#link;
+    if (link === undefined || link.repairs) return;
+    this.#around.log('warn', `the nodes differ and are repaired from this one: ${reason}`);
+    try {
+      this.#journal = new Journal(this.#around.settings.stateDirectory, link.generation, this.#recent.all());
+    } catch (error) {
+      this.#lose(new HoldfastError('HF_REPLICATION_JOURNAL', `the journal cannot be written: ${messageOf(error)}`));
+      return;
+    }
+    link.repairs = true;
+    link.checkpoint = undefined;
+    this.#pipeline.goAlone({ awaitAnswers: true });
+    this.#around.changed();
+  }
+
+  #repairStarted(link: Link): void {
+    link.repairs = false;
+    this.#pipeline.thaw();
+  }
+
+  /** The link is gone, for whatever reason but a command. */
+  #lose(error: HoldfastError): void {
+    const link = this.#link;
+    if (link === undefined) return;
+    this.#endLink(link);
+    this.#around.linkLost(link.number, error);
+    this.#around.changed();
+  }
+
+  #endLink(link: Link): void {
+    this.#link = undefined;
+    link.source?.stop();
+    link.connector?.cancel();
+    link.peer?.close();
+    this.#journal.follower = undefined;
+    this.#pipeline.hold();
+    this.#pipeline.resume();
+  }
+
+  dropLink(number: number, reason: string): void {
+    const link = this.#link;
+    if (link?.number !== number) return;
+    if (link.peer?.channel.isOpen === true) link.peer.channel.fail('HF_REPLICATION_DROPPED', reason);
+    this.#endLink(link);
+    this.#around.changed();
+  }
+
+  /** @throws the error of the file system when the journal cannot be made durable: the caller must stay holding */
+  continueAlone(base: string): void {
+    if (this.#pipeline.flow !== 'holding') return;
+    if (this.#journal instanceof Journal) this.#journal.sync();
+    else this.#journal = new Journal(this.#around.settings.stateDirectory, base, this.#recent.all());
+    this.#recent.clear();
+    this.#pipeline.goAlone({ awaitAnswers: false });
+    this.#around.changed();
+  }
+
+  refuse(): void {
+    this.#pipeline.refuse();
+    this.#around.changed();
+  }
+
+  /** Once per turn of the loop. @returns true: there is more to do at once */
+  turn(): boolean {
+    const link = this.#link;
+    if (link?.peer === undefined) return false;
+    if (link.repairs && link.source === undefined && link.peer.unanswered === 0) this.#startSource(link, 'journal');
+    const outcome = link.source?.step() ?? 'waiting';
+    if (this.#link === link) link.peer.channel.flush();
+    return outcome === 'more';
+  }
+
+  /** About twice a second. */
+  tick(): void {
+    this.#link?.peer?.channel.tick();
+    if (this.#pipeline.flow === 'connected') this.#link?.checkpoint?.tick();
+    if (this.#link?.source !== undefined) this.#around.changed();
+  }
+
+  /**
+   * After the directories were unmounted: flushes, tells the peer, closes. `done` gets what is known for the next start.
+   */
+  finish(done: (history: History | undefined) => void): void {
+    const link = this.#link;
+    const checkpoint = link?.checkpoint;
+    if (link === undefined || checkpoint === undefined || this.#pipeline.flow !== 'connected') {
+      this.#close(done);
+      return;
+    }
+    checkpoint.last(() => {
+      this.#close(done, link.generation);
+    });
+    link.peer?.channel.flush();
+  }
+
+  #close(done: (history: History | undefined) => void, generation?: string): void {
+    const wasConnected = this.#pipeline.flow === 'connected';
+    this.#pipeline.refuse();
+    for (const device of [...this.#devices]) this.#drop(device);
+    if (this.#link !== undefined) this.dropLink(this.#link.number, 'the primary stops');
+    if (this.#journal instanceof Journal) {
+      const { base, set } = this.#journal;
+      this.#journal.close();
+      done({ base, set });
+    } else done(wasConnected && generation !== undefined ? { base: generation, set: this.#recent.all() } : undefined);
+  }
+}

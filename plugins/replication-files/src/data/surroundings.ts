@@ -1,0 +1,20 @@
+/** What both roles of the data thread are given: the trees, the pool, and how to report. */
+import type { HoldfastError } from '@holdfast/sdk';
+import type { InconsistentMarker } from '../journal/marker.js';
+import type { Store } from '../store/store.js';
+import type { EpollSet } from '../system/epoll.js';
+import type { DataSettings } from './messages.js';
+import type { Pool } from './pool.js';
+
+export interface RoleSurroundings {
+  readonly settings: DataSettings;
+  readonly epoll: EpollSet;
+  readonly pool: Pool;
+  readonly store: Store;
+  readonly marker: InconsistentMarker;
+  readonly nowMs: () => number;
+  /** Something of the state has changed. */
+  readonly changed: () => void;
+  readonly linkLost: (link: number, error: HoldfastError) => void;
+  readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
+}

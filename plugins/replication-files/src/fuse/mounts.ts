@@ -1,0 +1,212 @@
+/**
+ * The mounts of one replica. The replicated directory is bind-mounted aside first: the aside mount is the backing tree, reachable while
+ * something else covers the directory. Primary: our FUSE over the directory. Secondary: a read-only bind over it. Stopped: nothing.
+ *
+ * Every mount is recorded in `mounts.json` before it is made, so that the next process removes what a killed one left: a dead FUSE mount
+ * ("Transport endpoint is not connected"), the aside and the read-only binds.
+ */
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { HoldfastError } from '@holdfast/sdk';
+import * as sys from '../system/calls.js';
+import * as c from '../system/constants.js';
+import { EBUSY, EINVAL, ENOENT, errnoName } from '../system/errno.js';
+import { findHolders, mountsBelow, readMounts, type MountEntry } from './mount-table.js';
+import { WRITE_BYTES_MAX } from './protocol.js';
+
+export const FUSE_TYPE = 'fuse.holdfast';
+
+interface Recorded {
+  readonly path: string;
+  /** How many mounts were already stacked on the path. */
+  readonly below: number;
+}
+
+export class Mounts {
+  readonly #directories: readonly string[];
+  readonly #stateDirectory: string;
+  #asides: string[] = [];
+  /** Mounts over the directories, in the order in which they were made. */
+  #covers: string[] = [];
+  #recorded: Recorded[] = [];
+
+  constructor(directories: readonly string[], stateDirectory: string) {
+    this.#directories = directories;
+    this.#stateDirectory = stateDirectory;
+  }
+
+  /** Lazily unmounts what an earlier process of this replica left. */
+  removeLeftovers(): void {
+    for (const mount of readMounts().reverse()) {
+      if (mount.type === FUSE_TYPE && this.#directories.includes(mount.path)) detach(mount.path);
+    }
+    for (const { path, below } of readRecord(this.#recordPath).reverse()) {
+      while (stacked(path) > below) {
+        if (!detach(path)) break;
+      }
+    }
+    rmSync(this.#recordPath, { force: true });
+  }
+
+  /** @throws HoldfastError HF_REPLICATION_DIRECTORY_MISSING, HF_REPLICATION_SUBMOUNT */
+  check(): void {
+    for (const directory of this.#directories) {
+      const stat = statSync(directory, { throwIfNoEntry: false });
+      if (stat?.isDirectory() !== true) {
+        throw new HoldfastError(
+          'HF_REPLICATION_DIRECTORY_MISSING',
+          `${directory} is not a directory; create it on this node before the module starts`,
+          { directory },
+        );
+      }
+      const below = mountsBelow(directory);
+      if (below.length > 0) {
+        throw new HoldfastError(
+          'HF_REPLICATION_SUBMOUNT',
+          `${below.join(', ')} is mounted below the replicated ${directory}; replicate it as a directory of its own, or unmount it`,
+          { directory, below },
+        );
+      }
+    }
+  }
+
+  /** Bind-mounts every directory aside. @returns the backing paths, in order */
+  mountAside(): readonly string[] {
+    if (this.#asides.length > 0) return this.#asides;
+    for (const [index, directory] of this.#directories.entries()) {
+      const aside = join(this.#stateDirectory, 'backing', String(index));
+      mkdirSync(aside, { recursive: true, mode: 0o700 });
+      this.#record(aside);
+      this.#asides.push(aside);
+      call('bind', directory, sys.mount(sys.cString(directory), sys.cString(aside), null, c.MS_BIND, null));
+      // Else a mount over the directory would propagate to the aside mount and cover the backing tree.
+      call('make private', aside, sys.mount(null, sys.cString(aside), null, c.MS_PRIVATE, null));
+    }
+    return this.#asides;
+  }
+
+  /** Covers directory `index` with our FUSE. @param rootMode attributes of the backing root @returns the descriptor of /dev/fuse */
+  mountFuse(index: number, rootMode: number): number {
+    const directory = this.#directories[index] as string;
+    const fd = sys.openat(c.AT_FDCWD, sys.cString('/dev/fuse'), c.O_RDWR | c.O_CLOEXEC | c.O_NONBLOCK, 0);
+    if (fd < 0) {
+      throw new HoldfastError('HF_REPLICATION_MOUNT', `/dev/fuse: ${errnoName(fd)}; load the kernel module "fuse" and run as root`);
+    }
+    const options = [
+      `fd=${fd}`, `rootmode=${(rootMode & c.S_IFMT).toString(8)}`, 'user_id=0', 'group_id=0', 'allow_other', 'default_permissions',
+      `max_read=${WRITE_BYTES_MAX}`,
+    ].join(',');
+    this.#record(directory);
+    const outcome = sys.mount(sys.cString('holdfast'), sys.cString(directory), sys.cString(FUSE_TYPE), 0, sys.cString(options));
+    if (outcome < 0) {
+      sys.close(fd);
+      throw new HoldfastError('HF_REPLICATION_MOUNT', `mounting over ${directory}: ${errnoName(outcome)}`, { directory });
+    }
+    this.#covers.push(directory);
+    return fd;
+  }
+
+  /** Lets the kernel read ahead as much as one request holds. Best-effort: only speed depends on it. */
+  raiseReadAhead(index: number): void {
+    const mount = topmost(this.#directories[index] as string);
+    if (mount === undefined) return;
+    try {
+      writeFileSync(`/sys/class/bdi/${mount.device}/read_ahead_kb`, String(WRITE_BYTES_MAX / 1024));
+    } catch {
+      // A container without a writable /sys: reads are slower.
+    }
+  }
+
+  /** Covers every directory with a read-only view of itself. */
+  mountReadOnly(): void {
+    for (const directory of this.#directories) {
+      this.#record(directory);
+      const path = sys.cString(directory);
+      call('bind', directory, sys.mount(path, path, null, c.MS_BIND, null));
+      this.#covers.push(directory);
+      call('make private', directory, sys.mount(null, path, null, c.MS_PRIVATE, null));
+      call('make read-only', directory, sys.mount(null, path, null, c.MS_REMOUNT | c.MS_BIND | c.MS_RDONLY, null));
+    }
+  }
+
+  /**
+   * Uncovers the directories. Waits for no application: a busy mount is refused (or detached with `force`).
+   * @throws HoldfastError HF_REPLICATION_BUSY
+   */
+  async uncover(force: boolean): Promise<void> {
+    while (this.#covers.length > 0) {
+      const directory = this.#covers.at(-1) as string;
+      const outcome = await sys.umountWithoutBlocking(sys.cString(directory), force ? c.MNT_DETACH : 0);
+      if (outcome === -EBUSY) throw busy(directory);
+      if (outcome < 0 && outcome !== -EINVAL && outcome !== -ENOENT) call('unmount', directory, outcome);
+      this.#covers.pop();
+      this.#unrecord(directory);
+    }
+  }
+
+  /** Removes the aside mounts. The store must be closed. */
+  removeAside(): void {
+    for (const aside of this.#asides.reverse()) {
+      detach(aside);
+      this.#unrecord(aside);
+    }
+    this.#asides = [];
+    rmSync(this.#recordPath, { force: true });
+  }
+
+  get #recordPath(): string {
+    return join(this.#stateDirectory, 'mounts.json');
+  }
+
+  #record(path: string): void {
+    this.#recorded.push({ path, below: stacked(path) });
+    writeFileSync(this.#recordPath, JSON.stringify({ boot: bootId(), mounts: this.#recorded }));
+  }
+
+  #unrecord(path: string): void {
+    const index = this.#recorded.findLastIndex((recorded) => recorded.path === path);
+    if (index >= 0) this.#recorded.splice(index, 1);
+    writeFileSync(this.#recordPath, JSON.stringify({ boot: bootId(), mounts: this.#recorded }));
+  }
+}
+
+function stacked(path: string): number {
+  return readMounts().filter((mount) => mount.path === path).length;
+}
+
+function topmost(path: string): MountEntry | undefined {
+  return readMounts().findLast((mount) => mount.path === path);
+}
+
+function detach(path: string): boolean {
+  return sys.umount2(sys.cString(path), c.MNT_DETACH) >= 0;
+}
+
+function call(what: string, path: string, outcome: number): void {
+  if (outcome < 0) throw new HoldfastError('HF_REPLICATION_MOUNT', `${what} ${path}: ${errnoName(outcome)}`, { path });
+}
+
+function busy(directory: string): HoldfastError {
+  const mount = topmost(directory);
+  const holders = mount === undefined ? [] : findHolders(mount);
+  const named = holders.map((holder) => `${holder.command} (pid ${holder.pid})`).join(', ');
+  return new HoldfastError(
+    'HF_REPLICATION_BUSY',
+    `${directory} is still in use by ${named === '' ? 'a process that /proc does not show' : named}; stop it, or stop the module with force`,
+    { directory, holders },
+  );
+}
+
+/** Nothing of an earlier boot is still mounted: its record says nothing. */
+function readRecord(path: string): Recorded[] {
+  try {
+    const record = JSON.parse(readFileSync(path, 'utf8')) as { boot?: unknown; mounts?: unknown };
+    return record.boot === bootId() && Array.isArray(record.mounts) ? (record.mounts as Recorded[]) : [];
+  } catch {
+    return [];
+  }
+}
+
+function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}

@@ -1,0 +1,107 @@
+/**
+ * The FUSE kernel protocol (7.31 and later, as of Linux 5.4 and later): numbers and byte offsets of the requests that this file system
+ * serves. Every request starts with the 40-byte `fuse_in_header`, every reply with the 16-byte `fuse_out_header`; all little-endian on
+ * the platforms that are supported.
+ */
+
+export const enum Opcode {
+  Lookup = 1,
+  Forget = 2,
+  GetAttr = 3,
+  SetAttr = 4,
+  ReadLink = 5,
+  Symlink = 6,
+  MkNod = 8,
+  MkDir = 9,
+  Unlink = 10,
+  RmDir = 11,
+  Rename = 12,
+  Link = 13,
+  Open = 14,
+  Read = 15,
+  Write = 16,
+  StatFs = 17,
+  Release = 18,
+  FSync = 20,
+  SetXattr = 21,
+  GetXattr = 22,
+  ListXattr = 23,
+  RemoveXattr = 24,
+  Flush = 25,
+  Init = 26,
+  OpenDir = 27,
+  ReadDir = 28,
+  ReleaseDir = 29,
+  FSyncDir = 30,
+  Create = 35,
+  Interrupt = 36,
+  Destroy = 38,
+  NotifyReply = 41,
+  BatchForget = 42,
+  FAllocate = 43,
+  ReadDirPlus = 44,
+  Rename2 = 45,
+  LSeek = 46,
+  TmpFile = 51,
+}
+
+export const IN_HEADER_BYTES = 40;
+export const OUT_HEADER_BYTES = 16;
+export const WRITE_DATA_AT = 80;
+export const WRITE_BYTES_MAX = 1 << 20;
+/** Room for the largest WRITE with its headers; the kernel refuses to deliver into less. */
+export const REQUEST_BYTES_MAX = WRITE_BYTES_MAX + 4096;
+export const ROOT_NODE_ID = 1;
+
+/** `fuse_setattr_in.valid` */
+export const FATTR_MODE = 1;
+export const FATTR_UID = 2;
+export const FATTR_GID = 4;
+export const FATTR_SIZE = 8;
+export const FATTR_ATIME = 16;
+export const FATTR_MTIME = 32;
+export const FATTR_ATIME_NOW = 128;
+export const FATTR_MTIME_NOW = 256;
+
+export const FSYNC_FDATASYNC = 1;
+
+export const KERNEL_MAJOR = 7;
+export const KERNEL_MINOR_MIN = 31;
+const KERNEL_MINOR_MAX = 41;
+
+const ASYNC_READ = 1 << 0;
+const BIG_WRITES = 1 << 5;
+const DO_READDIRPLUS = 1 << 13;
+const READDIRPLUS_AUTO = 1 << 14;
+const ASYNC_DIO = 1 << 15;
+const PARALLEL_DIROPS = 1 << 18;
+const ABORT_ERROR = 1 << 21;
+const MAX_PAGES = 1 << 22;
+const CACHE_SYMLINKS = 1 << 23;
+/**
+ * What is honoured. Not ATOMIC_O_TRUNC (the kernel then sends the truncation as SETATTR), not HANDLE_KILLPRIV (it sends the cleared
+ * setuid as SETATTR too), no writeback cache (a write would be acknowledged before the peer has it), no locks (they stay local).
+ */
+const WANTED = ASYNC_READ | BIG_WRITES | DO_READDIRPLUS | READDIRPLUS_AUTO | ASYNC_DIO | PARALLEL_DIROPS | ABORT_ERROR | MAX_PAGES | CACHE_SYMLINKS;
+
+const BACKGROUND_MAX = 64;
+export const INIT_REPLY_BYTES = 64;
+
+/** Fills `fuse_init_out`. @param request the whole INIT request @param out the reply's payload @returns false: kernel too old */
+export function answerInit(request: Buffer, out: Buffer): boolean {
+  const major = request.readUInt32LE(40);
+  const minor = request.readUInt32LE(44);
+  if (major !== KERNEL_MAJOR || minor < KERNEL_MINOR_MIN) return false;
+  const offered = request.readUInt32LE(52);
+  out.fill(0, 0, INIT_REPLY_BYTES);
+  out.writeUInt32LE(KERNEL_MAJOR, 0);
+  out.writeUInt32LE(Math.min(minor, KERNEL_MINOR_MAX), 4);
+  out.writeUInt32LE(WRITE_BYTES_MAX, 8); // max_readahead
+  out.writeUInt32LE((offered & WANTED) >>> 0, 12);
+  out.writeUInt16LE(BACKGROUND_MAX, 16);
+  out.writeUInt16LE((BACKGROUND_MAX * 3) / 4, 18); // congestion threshold
+  out.writeUInt32LE(WRITE_BYTES_MAX, 20);
+  out.writeUInt32LE(1, 24); // time granularity, ns
+  out.writeUInt16LE(WRITE_BYTES_MAX / 4096, 28); // max_pages
+  return true;
+}

@@ -1,0 +1,172 @@
+/** Modifications of one object: content, size, attributes. */
+import type { ReplyTo } from '../fuse/device.js';
+import * as fuse from '../fuse/protocol.js';
+import type { TouchRecorder } from '../journal/dirty-set.js';
+import type { AttributeChange } from '../store/store.js';
+import { UTIME_OMIT } from '../system/constants.js';
+import type { TimeSpec } from '../wire/messages.js';
+import { touchObject, type LiveBody, type Modification, type Trees } from './modification.js';
+import type { Node } from './node-table.js';
+
+abstract class ObjectModification implements Modification {
+  readonly to: ReplyTo;
+  protected readonly node: Node;
+
+  constructor(to: ReplyTo, node: Node) {
+    this.to = to;
+    this.node = node;
+  }
+
+  prepare(trees: Trees): number {
+    if (this.node.orphan) return 0;
+    const id = trees.nodes.ensureId(this.node);
+    return id < 0n ? Number(-id) : 0;
+  }
+
+  get isLocal(): boolean {
+    return this.node.orphan;
+  }
+
+  get concerns(): readonly Node[] {
+    return [this.node];
+  }
+
+  cancel(): void {
+    // Nothing was assumed.
+  }
+
+  abstract body(): LiveBody;
+  abstract apply(trees: Trees): number;
+  abstract touch(recorder: TouchRecorder): void;
+  abstract reply(trees: Trees): void;
+}
+
+export class WriteModification extends ObjectModification {
+  readonly #offset: number;
+  readonly #data: Buffer;
+  readonly #release: (() => void) | undefined;
+
+  /** @param release gives the buffer of `data` back; called once, after reply or cancel */
+  constructor(to: ReplyTo, node: Node, offset: number, data: Buffer, release: (() => void) | undefined) {
+    super(to, node);
+    this.#offset = offset;
+    this.#data = data;
+    this.#release = release;
+  }
+
+  body(): LiveBody {
+    return { kind: 'write', object: this.node.id, offset: this.#offset, data: this.#data };
+  }
+
+  apply({ store }: Trees): number {
+    const outcome = store.write(this.node.handle, this.#offset, this.#data);
+    return outcome < 0 ? outcome : 0;
+  }
+
+  touch(recorder: TouchRecorder): void {
+    touchObject(this.node, (parent, name) => recorder.touchData(this.node.handle, this.#offset, this.#data.length, parent, name as Buffer));
+  }
+
+  reply(): void {
+    this.to.device.replyWritten(this.to, this.#data.length);
+    this.#release?.();
+  }
+
+  override cancel(): void {
+    this.#release?.();
+  }
+}
+
+export class FallocateModification extends ObjectModification {
+  readonly #mode: number;
+  readonly #offset: number;
+  readonly #length: number;
+
+  constructor(to: ReplyTo, node: Node, mode: number, offset: number, length: number) {
+    super(to, node);
+    this.#mode = mode;
+    this.#offset = offset;
+    this.#length = length;
+  }
+
+  body(): LiveBody {
+    return { kind: 'fallocate', object: this.node.id, mode: this.#mode, offset: this.#offset, length: this.#length };
+  }
+
+  apply({ store }: Trees): number {
+    return store.fallocate(this.node.handle, this.#mode, this.#offset, this.#length);
+  }
+
+  touch(recorder: TouchRecorder): void {
+    touchObject(this.node, (parent, name) => recorder.touchData(this.node.handle, this.#offset, this.#length, parent, name as Buffer));
+  }
+
+  reply(): void {
+    this.to.device.replyError(this.to, 0);
+  }
+}
+
+/** What SETATTR asks for; times are concrete ("now" was replaced by the time at which the request came). */
+export interface RequestedAttributes {
+  readonly valid: number;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  readonly atime: TimeSpec;
+  readonly mtime: TimeSpec;
+}
+
+export class AttributeModification extends ObjectModification {
+  readonly #wanted: RequestedAttributes;
+  #shrinks = false;
+
+  constructor(to: ReplyTo, node: Node, wanted: RequestedAttributes) {
+    super(to, node);
+    this.#wanted = wanted;
+  }
+
+  body(): LiveBody {
+    return { kind: 'setattr', object: this.node.id, ...this.#wanted };
+  }
+
+  apply({ store }: Trees): number {
+    const { valid, mode, uid, gid, size, atime, mtime } = this.#wanted;
+    const change: { -readonly [Key in keyof AttributeChange]: AttributeChange[Key] } = {};
+    if (valid & fuse.FATTR_MODE) change.mode = mode;
+    if (valid & fuse.FATTR_UID) change.uid = uid;
+    if (valid & fuse.FATTR_GID) change.gid = gid;
+    if (valid & fuse.FATTR_SIZE) {
+      change.size = size;
+      this.#shrinks = store.attributes(this.node.handle) < 0 || size < store.stat.size;
+    }
+    if (valid & (fuse.FATTR_ATIME | fuse.FATTR_MTIME)) {
+      change.times = timesBuffer(valid & fuse.FATTR_ATIME ? atime : undefined, valid & fuse.FATTR_MTIME ? mtime : undefined);
+    }
+    return store.setAttributes(this.node.handle, change);
+  }
+
+  touch(recorder: TouchRecorder): void {
+    touchObject(this.node, (parent, name) => {
+      // After a cut the file may grow again over what the peer still has there.
+      if (this.#shrinks) recorder.touchWhole(this.node.handle, parent, name as Buffer);
+      else recorder.touchAttributes(this.node.handle, parent, name as Buffer);
+    });
+  }
+
+  reply({ store }: Trees): void {
+    const outcome = store.attributes(this.node.handle);
+    if (outcome < 0) this.to.device.replyError(this.to, -outcome);
+    else this.to.device.replyAttributes(this.to, store.stat);
+  }
+}
+
+/** Two `struct timespec`; what is undefined stays. */
+export function timesBuffer(atime: TimeSpec | undefined, mtime: TimeSpec | undefined): Buffer {
+  const times = Buffer.alloc(32);
+  for (const [at, time] of [[0, atime], [16, mtime]] as const) {
+    times.writeBigInt64LE(BigInt(time?.seconds ?? 0), at);
+    times.writeBigInt64LE(BigInt(time?.nanoseconds ?? UTIME_OMIT), at + 8);
+  }
+  return times;
+}

@@ -1,0 +1,318 @@
+/**
+ * Serves the kernel's requests: what only reads is answered from the backing tree, what modifies goes through the pipeline. Opening needs
+ * no message at all: objects are addressed by node, and permissions are checked by the kernel (default_permissions).
+ */
+import type { Pool } from '../data/pool.js';
+import { RequestBuffer, type FuseDevice, type ReplyTo } from '../fuse/device.js';
+import * as fuse from '../fuse/protocol.js';
+import { Opcode } from '../fuse/protocol.js';
+import * as c from '../system/constants.js';
+import { EAGAIN, EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOSYS, EOPNOTSUPP, EPERM } from '../system/errno.js';
+import type { TimeSpec } from '../wire/messages.js';
+import { AttributeModification, FallocateModification, WriteModification } from './content.js';
+import { fillDirectory } from './directory.js';
+import type { Trees } from './modification.js';
+import { CreateModification, LinkModification, RemoveModification, RenameModification } from './namespace.js';
+import type { Node } from './node-table.js';
+import type { Pipeline } from './pipeline.js';
+
+/** Requests that are read from one device before others get their turn. */
+const REQUESTS_PER_TURN = 64;
+/** Data of larger writes stays in the buffer that it was read into; smaller is copied out. */
+const COPY_BYTES_MAX = 64 << 10;
+/** Large buffers in use at once; the kernel keeps further requests until one is free. */
+const BUFFERS_MAX = 128;
+const FALLOCATE_MODES = [
+  0, c.FALLOC_FL_KEEP_SIZE, c.FALLOC_FL_KEEP_SIZE | c.FALLOC_FL_PUNCH_HOLE, c.FALLOC_FL_ZERO_RANGE, c.FALLOC_FL_ZERO_RANGE | c.FALLOC_FL_KEEP_SIZE,
+];
+const STATVFS_BYTES = 112;
+
+export class FileSystem {
+  readonly #trees: Trees;
+  readonly #pipeline: Pipeline;
+  readonly #pool: Pool;
+  readonly #freeBuffers: RequestBuffer[] = [];
+  readonly #statvfs = Buffer.alloc(STATVFS_BYTES);
+  #buffer = new RequestBuffer();
+  #buffersInUse = 0;
+  #onBufferFree: () => void = () => undefined;
+
+  constructor(trees: Trees, pipeline: Pipeline, pool: Pool) {
+    this.#trees = trees;
+    this.#pipeline = pipeline;
+    this.#pool = pool;
+  }
+
+  /** Called when `serve` may be called again after it returned 'full'. */
+  set onBufferFree(listener: () => void) {
+    this.#onBufferFree = listener;
+  }
+
+  /** @returns 'more' requests may wait, 'empty', 'full': no buffer is free, 'ended': unmounted */
+  serve(device: FuseDevice): 'more' | 'empty' | 'full' | 'ended' {
+    for (let count = 0; count < REQUESTS_PER_TURN; count += 1) {
+      if (this.#buffersInUse >= BUFFERS_MAX) return 'full';
+      const outcome = device.read(this.#buffer);
+      if (outcome === 'ended') return 'ended';
+      if (!outcome) return 'empty';
+      this.#dispatch(device, this.#buffer);
+    }
+    return 'more';
+  }
+
+  #dispatch(device: FuseDevice, request: RequestBuffer): void {
+    const to = device.replyTo(request);
+    switch (request.opcode as Opcode) {
+      case Opcode.Init:
+        if (fuse.answerInit(request.bytes, device.payload)) device.reply(to, fuse.INIT_REPLY_BYTES);
+        else device.replyError(to, EIO);
+        return;
+      case Opcode.Forget:
+        this.#trees.nodes.forget(device.root, request.nodeId, request.long(40));
+        return;
+      case Opcode.BatchForget:
+        this.#forgetMany(device, request);
+        return;
+      case Opcode.Interrupt:
+      case Opcode.NotifyReply:
+        return;
+      case Opcode.Destroy:
+        device.replyError(to, 0);
+        return;
+      case Opcode.Read:
+        return this.#read(device, to, request);
+      case Opcode.Write:
+        return this.#write(device, to, request);
+      case Opcode.Lookup:
+        return this.#lookup(device, to, request);
+      case Opcode.GetAttr:
+        return this.#attributes(to, this.#node(device, request));
+      case Opcode.ReadLink:
+        return this.#number(to, this.#trees.store.readlink(this.#node(device, request).handle, device.payload.subarray(0, c.PATH_BYTES_MAX)));
+      case Opcode.ReadDir:
+      case Opcode.ReadDirPlus:
+        return this.#number(to, fillDirectory(this.#trees, device, this.#node(device, request), request, request.opcode === Opcode.ReadDirPlus));
+      case Opcode.StatFs:
+        return this.#statfs(device, to);
+      case Opcode.LSeek:
+        return this.#seek(device, to, request);
+      case Opcode.FSync:
+      case Opcode.FSyncDir:
+        this.#pipeline.sync(to, this.#node(device, request), (request.word(48) & fuse.FSYNC_FDATASYNC) !== 0);
+        return;
+      case Opcode.SetAttr:
+        return this.#setAttributes(to, this.#node(device, request), request);
+      case Opcode.FAllocate:
+        return this.#fallocate(to, this.#node(device, request), request);
+      case Opcode.Create:
+        return this.#create(device, to, request, c.S_IFREG | (request.word(44) & 0o7777), 0, 56, true);
+      case Opcode.MkNod:
+        return this.#create(device, to, request, request.word(40), request.word(44), 56, false);
+      case Opcode.MkDir:
+        return this.#create(device, to, request, c.S_IFDIR | (request.word(40) & 0o7777), 0, 48, false);
+      case Opcode.Symlink:
+        return this.#create(device, to, request, c.S_IFLNK | 0o777, 0, 40, false);
+      case Opcode.Link: {
+        const object = this.#trees.nodes.get(device.root, request.word(40));
+        this.#pipeline.submit(new LinkModification(to, this.#node(device, request), request.name(48), object));
+        return;
+      }
+      case Opcode.Unlink:
+      case Opcode.RmDir:
+        this.#pipeline.submit(new RemoveModification(to, this.#node(device, request), request.name(40), request.opcode === Opcode.RmDir));
+        return;
+      case Opcode.Rename:
+        return this.#rename(device, to, request, 0, 48);
+      case Opcode.Rename2:
+        return this.#rename(device, to, request, request.word(48), 56);
+      case Opcode.Release:
+      case Opcode.ReleaseDir:
+        device.replyError(to, 0);
+        return;
+      case Opcode.TmpFile:
+        device.replyError(to, EOPNOTSUPP);
+        return;
+      // ENOSYS tells the kernel never to ask again: opening needs no message, attributes of other names do not exist here.
+      case Opcode.Open:
+      case Opcode.OpenDir:
+      case Opcode.Flush:
+      case Opcode.SetXattr:
+      case Opcode.GetXattr:
+      case Opcode.ListXattr:
+      case Opcode.RemoveXattr:
+      default:
+        device.replyError(to, ENOSYS);
+    }
+  }
+
+  #node(device: FuseDevice, request: RequestBuffer): Node {
+    return this.#trees.nodes.get(device.root, request.nodeId);
+  }
+
+  #number(to: ReplyTo, outcome: number): void {
+    if (outcome < 0) to.device.replyError(to, -outcome);
+    else to.device.reply(to, outcome);
+  }
+
+  #forgetMany(device: FuseDevice, request: RequestBuffer): void {
+    const count = request.word(40);
+    for (let index = 0; index < count; index += 1) {
+      const at = 48 + index * 16;
+      this.#trees.nodes.forget(device.root, request.bytes.readUInt32LE(at), Number(request.bytes.readBigUInt64LE(at + 8)));
+    }
+  }
+
+  #lookup(device: FuseDevice, to: ReplyTo, request: RequestBuffer): void {
+    const parent = this.#node(device, request);
+    const name = request.name(fuse.IN_HEADER_BYTES);
+    const { store, nodes } = this.#trees;
+    const handle = store.isReserved(parent.handle, name) ? -ENOENT : store.lookup(parent.handle, name);
+    if (handle === -ENOENT) device.replyNoEntry(to);
+    else if (typeof handle === 'number') device.replyError(to, -handle);
+    else {
+      const node = nodes.meet(parent, name, handle);
+      device.replyEntry(to, node.nodeId, node.generation, store.stat);
+    }
+  }
+
+  #attributes(to: ReplyTo, node: Node): void {
+    const outcome = this.#trees.store.attributes(node.handle);
+    if (outcome < 0) to.device.replyError(to, -outcome);
+    else to.device.replyAttributes(to, this.#trees.store.stat);
+  }
+
+  /** From the page cache at once; what the disk must bring is read and answered by a pool thread. */
+  #read(device: FuseDevice, to: ReplyTo, request: RequestBuffer): void {
+    const { store } = this.#trees;
+    const node = this.#node(device, request);
+    const offset = request.long(48);
+    const length = Math.min(request.word(56), fuse.WRITE_BYTES_MAX);
+    const fd = store.descriptor(node.handle);
+    if (fd < 0) {
+      device.replyError(to, -fd);
+      return;
+    }
+    const got = device.readCached(fd, offset, length, c.RWF_NOWAIT);
+    if (got === length || (got >= 0 && store.stat.of(fd) >= 0 && offset + got >= store.stat.size)) {
+      device.reply(to, got);
+      return;
+    }
+    if (got < 0 && got !== -EAGAIN && got !== -EOPNOTSUPP) {
+      device.replyError(to, -got);
+      return;
+    }
+    const pinned = store.pin(node.handle);
+    const { uniqueLow, uniqueHigh } = to;
+    this.#pool.run({ call: 'read', fd: pinned, offset, length, replyFd: device.fd, uniqueLow, uniqueHigh }, () => {
+      store.unpin(node.handle);
+    });
+  }
+
+  #write(device: FuseDevice, to: ReplyTo, request: RequestBuffer): void {
+    const node = this.#node(device, request);
+    const length = request.word(56);
+    const data = request.bytes.subarray(fuse.WRITE_DATA_AT, fuse.WRITE_DATA_AT + length);
+    const offset = request.long(48);
+    if (length <= COPY_BYTES_MAX) {
+      const kept = this.#pipeline.flow === 'alone' ? undefined : Buffer.from(data);
+      if (kept !== undefined) {
+        this.#pipeline.submit(new WriteModification(to, node, offset, kept, undefined));
+        return;
+      }
+    }
+    this.#buffersInUse += 1;
+    this.#buffer = this.#freeBuffers.pop() ?? new RequestBuffer();
+    const release = (): void => {
+      this.#freeBuffers.push(request);
+      this.#buffersInUse -= 1;
+      if (this.#buffersInUse === BUFFERS_MAX - 1) this.#onBufferFree();
+    };
+    this.#pipeline.submit(new WriteModification(to, node, offset, data, release));
+  }
+
+  #statfs(device: FuseDevice, to: ReplyTo): void {
+    const outcome = this.#trees.store.statfs(device.root, this.#statvfs);
+    if (outcome < 0) {
+      device.replyError(to, -outcome);
+      return;
+    }
+    const from = this.#statvfs;
+    const out = device.payload;
+    // struct statvfs: bsize, frsize, blocks, bfree, bavail, files, ffree, favail (8 bytes each).
+    from.copy(out, 0, 16, 56);
+    out.writeUInt32LE(Number(from.readBigUInt64LE(0)), 40);
+    out.writeUInt32LE(c.NAME_BYTES_MAX, 44);
+    out.writeUInt32LE(Number(from.readBigUInt64LE(8)), 48);
+    out.fill(0, 52, 80);
+    device.reply(to, 80);
+  }
+
+  #seek(device: FuseDevice, to: ReplyTo, request: RequestBuffer): void {
+    const outcome = this.#trees.store.seek(this.#node(device, request).handle, request.long(48), request.word(56));
+    if (outcome >= 0) device.payload.writeBigUInt64LE(BigInt(outcome), 0);
+    this.#number(to, outcome < 0 ? outcome : 8);
+  }
+
+  #setAttributes(to: ReplyTo, node: Node, request: RequestBuffer): void {
+    const flags = request.word(40);
+    let valid = flags & (fuse.FATTR_MODE | fuse.FATTR_UID | fuse.FATTR_GID | fuse.FATTR_SIZE | fuse.FATTR_ATIME | fuse.FATTR_MTIME);
+    const now = (flags & (fuse.FATTR_ATIME_NOW | fuse.FATTR_MTIME_NOW)) === 0 ? undefined : currentTime();
+    const time = (isNow: boolean, seconds: number, nanoseconds: number): TimeSpec =>
+      isNow && now !== undefined ? now : { seconds: Number(request.bytes.readBigInt64LE(seconds)), nanoseconds: request.word(nanoseconds) };
+    if (flags & fuse.FATTR_ATIME_NOW) valid |= fuse.FATTR_ATIME;
+    if (flags & fuse.FATTR_MTIME_NOW) valid |= fuse.FATTR_MTIME;
+    const isAtime = (valid & fuse.FATTR_ATIME) !== 0;
+    const isMtime = (valid & fuse.FATTR_MTIME) !== 0;
+    const wanted = {
+      valid,
+      mode: request.word(108),
+      uid: request.word(116),
+      gid: request.word(120),
+      size: valid & fuse.FATTR_SIZE ? request.long(56) : 0,
+      atime: isAtime ? time((flags & fuse.FATTR_ATIME_NOW) !== 0, 72, 96) : EPOCH,
+      mtime: isMtime ? time((flags & fuse.FATTR_MTIME_NOW) !== 0, 80, 100) : EPOCH,
+    };
+    if (valid === 0) this.#attributes(to, node);
+    else this.#pipeline.submit(new AttributeModification(to, node, wanted));
+  }
+
+  #fallocate(to: ReplyTo, node: Node, request: RequestBuffer): void {
+    const mode = request.word(64);
+    if (!FALLOCATE_MODES.includes(mode)) {
+      to.device.replyError(to, EOPNOTSUPP);
+      return;
+    }
+    this.#pipeline.submit(new FallocateModification(to, node, mode, request.long(48), request.long(56)));
+  }
+
+  #create(device: FuseDevice, to: ReplyTo, request: RequestBuffer, mode: number, rdev: number, nameAt: number, opens: boolean): void {
+    const name = request.name(nameAt);
+    const parent = this.#node(device, request);
+    if (name.length > c.NAME_BYTES_MAX) {
+      device.replyError(to, ENAMETOOLONG);
+      return;
+    }
+    const target = (mode & c.S_IFMT) === c.S_IFLNK ? Buffer.from(request.name(nameAt + name.length + 1)) : undefined;
+    const object = { mode, uid: request.uid, gid: request.gid, rdev, target };
+    this.#pipeline.submit(new CreateModification(to, parent, name, object, opens));
+  }
+
+  #rename(device: FuseDevice, to: ReplyTo, request: RequestBuffer, flags: number, nameAt: number): void {
+    const parent = this.#node(device, request);
+    const newParent = this.#trees.nodes.get(device.root, request.word(40));
+    const name = request.name(nameAt);
+    const newName = request.name(nameAt + name.length + 1);
+    if (name.length > c.NAME_BYTES_MAX || newName.length > c.NAME_BYTES_MAX) device.replyError(to, ENAMETOOLONG);
+    else if (flags !== 0 && flags !== c.RENAME_NOREPLACE && flags !== c.RENAME_EXCHANGE) device.replyError(to, EINVAL);
+    else if (this.#trees.store.isReserved(newParent.handle, newName)) device.replyError(to, EPERM);
+    else this.#pipeline.submit(new RenameModification(to, parent, name, newParent, newName, flags));
+  }
+}
+
+const EPOCH: TimeSpec = { seconds: 0, nanoseconds: 0 };
+
+function currentTime(): TimeSpec {
+  const ms = performance.timeOrigin + performance.now();
+  const seconds = Math.floor(ms / 1000);
+  return { seconds, nanoseconds: Math.min(999_999_999, Math.floor((ms - seconds * 1000) * 1e6)) };
+}

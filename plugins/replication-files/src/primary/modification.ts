@@ -1,0 +1,46 @@
+/**
+ * A modification that an application asked for: what the peer is told, what is done here, what the journal remembers, and the answer.
+ * The pipeline decides when each of these happens; a modification knows nothing of links and states.
+ */
+import type { ReplyTo } from '../fuse/device.js';
+import type { TouchRecorder } from '../journal/dirty-set.js';
+import type { Store } from '../store/store.js';
+import type { LiveRequest } from '../wire/messages.js';
+import type { Node, NodeTable } from './node-table.js';
+
+type WithoutSeq<T> = T extends unknown ? Omit<T, 'seq'> : never;
+/** A live request whose sequence number the sender of the link gives. */
+export type LiveBody = WithoutSeq<LiveRequest>;
+
+export interface Trees {
+  readonly store: Store;
+  readonly nodes: NodeTable;
+}
+
+export interface Modification {
+  readonly to: ReplyTo;
+  /**
+   * Looks at what the request names, before anything is sent. @returns 0, or the errno (positive) that the application gets at once
+   */
+  prepare(trees: Trees): number;
+  /** Concerns only objects without a name: the peer is not told. Valid after `prepare`. */
+  readonly isLocal: boolean;
+  /** Objects that the peer must know before the request, parents first not needed. */
+  readonly concerns: readonly Node[];
+  /** The request. Only called when not local. */
+  body(trees: Trees): LiveBody;
+  /** Performs it on the backing tree and updates the node table. @returns 0 or -errno */
+  apply(trees: Trees): number;
+  /** Names what may now differ from a peer that does not have it. */
+  touch(recorder: TouchRecorder): void;
+  /** Answers the kernel after a successful `apply`. */
+  reply(trees: Trees): void;
+  /** It will not be applied, or it failed: undoes what `prepare` assumed. */
+  cancel(trees: Trees): void;
+}
+
+/** A name under which an object can be found: a hint for the journal. */
+export function touchObject(node: Node, touch: (parent: string | undefined, name: Buffer | undefined) => void): void {
+  const known = node.names.at(-1);
+  touch(known?.parent.handle, known?.name);
+}

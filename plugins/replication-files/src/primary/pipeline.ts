@@ -1,0 +1,307 @@
+/**
+ * The order of things for modifications on the primary: the peer first, then the backing tree, then the answer.
+ *
+ * - `alone`: performed at once, named in the journal before the answer. While a resync's last round freezes the tree they wait.
+ * - `connected`: sent, and applied here when the peer has acknowledged, in the order in which they were sent.
+ * - `holding`: the link was lost; modifications and fsyncs wait. What was sent but not acknowledged waits too, in front.
+ * - `refusing`: everything is answered with EIO.
+ *
+ * One queue holds what cannot be finished at once. Its order is the order of the requests; only fsync and reads pass by.
+ */
+import type { ReplyTo } from '../fuse/device.js';
+import type { TouchRecorder } from '../journal/dirty-set.js';
+import type { Handle } from '../store/handle.js';
+import { EIO, ESTALE } from '../system/errno.js';
+import { CreateModification } from './namespace.js';
+import type { LiveBody, Modification, Trees } from './modification.js';
+import type { Node } from './node-table.js';
+
+export type Flow = 'alone' | 'connected' | 'holding' | 'refusing';
+
+/** Requests to the peer, in order; `answered` gets 0 or a positive errno, unless the link is lost first. */
+export interface PeerRequests {
+  request(body: LiveBody, answered: (errno: number) => void): void;
+}
+
+/** What the pipeline needs around it. */
+export interface Surroundings {
+  /** Journal (alone) or recent set (connected). */
+  recorder(): TouchRecorder;
+  /** Makes the journal's news reach its file: before anything is answered. */
+  flushJournal(): void;
+  /** False while a resync freezes the tree; `resume` is called when it is over. */
+  admits(): boolean;
+  /**
+   * The nodes differ in what the recorder names, or an object cannot be named to the peer: to be repaired from the local truth. Must call
+   * `goAlone({ awaitAnswers: true })`, or `hold`, before it returns, and `thaw` when the peer knows durably that it is behind.
+   */
+  diverged(reason: string): void;
+  /** fdatasync or fsync of one object on a pool thread, and of the journal if it has news. */
+  syncLocally(handle: Handle, isDatasync: boolean, done: (outcome: number) => void): void;
+  /** The peer could not make something durable. */
+  peerFailed(reason: string): void;
+}
+
+interface Entry {
+  readonly modification: Modification;
+  /** `local`: to be applied without the peer. */
+  state: 'local' | 'sent' | 'answered';
+  errno: number;
+}
+
+interface Sync {
+  readonly to: ReplyTo;
+  readonly node: Node;
+  readonly isDatasync: boolean;
+  /** What must still be done; 0: answer. */
+  left: number;
+  outcome: number;
+}
+
+export class Pipeline {
+  readonly #trees: Trees;
+  readonly #around: Surroundings;
+  readonly #queue: Entry[] = [];
+  readonly #syncs = new Set<Sync>();
+  #flow: Flow = 'alone';
+  #peer: PeerRequests | undefined;
+  #session = 0;
+  /** Since a divergence, until the peer has durably marked itself: nothing that it lacks may be answered, or its takeover would lose it. */
+  #isFrozen = false;
+  readonly #frozenAnswers: { modification: Modification; outcome: number }[] = [];
+  #isDraining = false;
+
+  constructor(trees: Trees, around: Surroundings) {
+    this.#trees = trees;
+    this.#around = around;
+  }
+
+  get flow(): Flow {
+    return this.#flow;
+  }
+
+  /** Modifications that were sent and not yet answered. */
+  get unanswered(): number {
+    let count = 0;
+    for (const entry of this.#queue) if (entry.state === 'sent') count += 1;
+    return count;
+  }
+
+  get isIdle(): boolean {
+    return this.#queue.length === 0 && this.#syncs.size === 0 && this.#frozenAnswers.length === 0;
+  }
+
+  #admits(): boolean {
+    return !this.#isFrozen && this.#around.admits();
+  }
+
+  submit(modification: Modification): void {
+    const refused = this.#flow === 'refusing' ? EIO : modification.prepare(this.#trees);
+    if (refused !== 0) {
+      modification.cancel(this.#trees);
+      modification.to.device.replyError(modification.to, refused);
+      return;
+    }
+    if (this.#flow === 'alone' && this.#queue.length === 0 && this.#admits()) {
+      this.#perform(modification);
+      return;
+    }
+    const entry: Entry = { modification, state: 'local', errno: 0 };
+    this.#queue.push(entry);
+    if (this.#flow === 'connected' && !modification.isLocal) this.#send(entry);
+    else this.resume();
+  }
+
+  /** fsync and fdatasync: on both nodes' disks, in parallel. */
+  sync(to: ReplyTo, node: Node, isDatasync: boolean): void {
+    if (this.#flow === 'refusing') {
+      to.device.replyError(to, EIO);
+      return;
+    }
+    const sync: Sync = { to, node, isDatasync, left: 0, outcome: 0 };
+    this.#syncs.add(sync);
+    if (node.orphan || (this.#flow !== 'holding' && !this.#isFrozen)) this.#startSync(sync);
+  }
+
+  /** The peer has all that this node has: from now on it is asked first. */
+  connect(peer: PeerRequests): void {
+    this.#peer = peer;
+    this.#session += 1;
+    this.#flow = 'connected';
+    // What waited for the last round of the resync.
+    for (const entry of this.#queue) {
+      if (entry.state === 'local' && !entry.modification.isLocal && this.#peer !== undefined) this.#send(entry);
+    }
+    this.resume();
+  }
+
+  /** The link was lost while connected, or before a diverged peer was marked. */
+  hold(): void {
+    if (this.#flow !== 'connected' && !this.#isFrozen) return;
+    this.#peer = undefined;
+    this.#flow = 'holding';
+  }
+
+  /**
+   * The journal is on: goes on without the peer, first with what waited. To repair a peer (`awaitAnswers`): answers in flight are awaited,
+   * and nothing is answered before `thaw`.
+   */
+  goAlone(options: { awaitAnswers: boolean }): void {
+    this.#peer = undefined;
+    this.#flow = 'alone';
+    if (options.awaitAnswers) {
+      this.#isFrozen = true;
+      return;
+    }
+    for (const entry of this.#queue) if (entry.state === 'sent') entry.state = 'local';
+    // The peer's part of these will not come; what was done here before is done again, the journal included.
+    for (const sync of [...this.#syncs]) {
+      this.#syncs.delete(sync);
+      this.#syncs.add({ ...sync, left: 0 });
+    }
+    this.thaw();
+  }
+
+  /** The peer's tree is durably marked as behind: answers are given again. */
+  thaw(): void {
+    this.#isFrozen = false;
+    for (const { modification, outcome } of this.#frozenAnswers.splice(0)) this.#answer(modification, outcome);
+    for (const sync of [...this.#syncs]) if (sync.left === 0) this.#startSync(sync);
+    this.resume();
+  }
+
+  /** Answers everything with EIO, now and later. Nothing held is applied. */
+  refuse(): void {
+    this.#flow = 'refusing';
+    this.#peer = undefined;
+    this.#isFrozen = false;
+    for (const { modification } of this.#queue.splice(0)) this.#answer(modification, -EIO);
+    for (const { modification } of this.#frozenAnswers.splice(0)) this.#answer(modification, -EIO);
+    for (const sync of this.#syncs) sync.to.device.replyError(sync.to, EIO);
+    this.#syncs.clear();
+  }
+
+  /** Applies what need not wait any longer. */
+  resume(): void {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    let done = 0;
+    try {
+      for (; done < this.#queue.length; done += 1) {
+        const entry = this.#queue[done] as Entry;
+        if (entry.state === 'sent' || this.#flow === 'holding' || this.#flow === 'refusing') break;
+        if (entry.state === 'answered') this.#settle(entry);
+        else if (this.#flow === 'alone' && !this.#admits()) break;
+        else this.#perform(entry.modification);
+      }
+    } finally {
+      this.#queue.splice(0, done);
+      this.#isDraining = false;
+    }
+  }
+
+  /** Applies, names it for the peer that does not have it, answers. */
+  #perform(modification: Modification): void {
+    const outcome = modification.apply(this.#trees);
+    if (!modification.isLocal) {
+      modification.touch(this.#around.recorder());
+      if (this.#flow !== 'connected') this.#around.flushJournal();
+    }
+    this.#answer(modification, outcome);
+  }
+
+  #answer(modification: Modification, outcome: number): void {
+    if (this.#isFrozen) {
+      this.#frozenAnswers.push({ modification, outcome });
+      return;
+    }
+    if (outcome >= 0) {
+      modification.reply(this.#trees);
+      return;
+    }
+    modification.cancel(this.#trees);
+    modification.to.device.replyError(modification.to, -outcome);
+  }
+
+  #send(entry: Entry): void {
+    const { modification } = entry;
+    const peer = this.#peer as PeerRequests;
+    for (const node of modification.concerns) {
+      if (this.#introduce(peer, node)) continue;
+      // Without a name the peer cannot find it. Applied here, and repaired afterwards.
+      this.#around.diverged('an object without a known name was modified');
+      this.resume();
+      return;
+    }
+    if (modification instanceof CreateModification) modification.createdInSession = this.#session;
+    entry.state = 'sent';
+    peer.request(modification.body(this.#trees), (errno) => {
+      entry.state = 'answered';
+      entry.errno = errno;
+      if (errno !== 0 && modification instanceof CreateModification) modification.createdInSession = 0;
+      this.resume();
+    });
+  }
+
+  /** Tells the peer where an object is, its directories first; once per session. @returns false: no name is known */
+  #introduce(peer: PeerRequests, node: Node): boolean {
+    if (node.introducedIn === this.#session || this.#trees.nodes.isRoot(node)) return true;
+    for (const { parent, name } of node.names) {
+      if (this.#trees.nodes.ensureId(parent) < 0n || this.#trees.nodes.ensureId(node) < 0n) continue;
+      if (!this.#introduce(peer, parent)) continue;
+      node.introducedIn = this.#session;
+      peer.request({ kind: 'introduce', object: node.id, parent: parent.id, name }, (errno) => {
+        if (errno === 0) return;
+        node.introducedIn = 0;
+        const recorder = this.#around.recorder();
+        recorder.touchName(parent.handle, parent.id, name);
+        recorder.touchWhole(node.handle, parent.handle, name);
+        this.#around.diverged(`the peer does not have "${name.toString()}" as this node has it`);
+      });
+      return true;
+    }
+    return false;
+  }
+
+  /** The peer has answered: the local step, and whether both agree. */
+  #settle(entry: Entry): void {
+    const { modification } = entry;
+    const outcome = modification.apply(this.#trees);
+    modification.touch(this.#around.recorder());
+    const peerSucceeded = entry.errno === 0;
+    if (peerSucceeded !== outcome >= 0) {
+      this.#around.diverged(
+        peerSucceeded ? `the local step failed with errno ${-outcome}` : `the peer answered errno ${entry.errno} where the local step succeeded`,
+      );
+    }
+    if (this.#flow === 'alone') this.#around.flushJournal();
+    this.#answer(modification, outcome);
+  }
+
+  #startSync(sync: Sync): void {
+    const peer = this.#flow === 'connected' && !sync.node.orphan ? this.#peer : undefined;
+    // Without an id it was never modified since it has one: the peer has nothing of it that is not durable by checkpoint.
+    const asksPeer = peer !== undefined && sync.node.id !== 0n && this.#introduce(peer, sync.node);
+    sync.left = asksPeer ? 2 : 1;
+    sync.outcome = 0;
+    if (asksPeer) {
+      peer.request({ kind: 'fsync', object: sync.node.id, datasync: sync.isDatasync }, (errno) => {
+        // ESTALE: removed meanwhile, there is nothing to make durable.
+        if (errno === 0 || errno === ESTALE) this.#syncStep(sync, 0);
+        else this.#around.peerFailed(`fsync failed there with errno ${errno}`);
+      });
+    }
+    this.#around.syncLocally(sync.node.handle, sync.isDatasync, (outcome) => {
+      this.#syncStep(sync, outcome);
+    });
+  }
+
+  #syncStep(sync: Sync, outcome: number): void {
+    if (!this.#syncs.has(sync)) return;
+    if (outcome < 0) sync.outcome = outcome;
+    sync.left -= 1;
+    if (sync.left > 0) return;
+    this.#syncs.delete(sync);
+    sync.to.device.replyError(sync.to, -sync.outcome);
+  }
+}

@@ -1,0 +1,337 @@
+/**
+ * One replica, seen from the replicator's main thread: mounts, the TLS control connection, and the order of steps between them and the
+ * data thread. Commands come one after the other (the agent's side sees to that), link events at any time.
+ */
+import { mkdirSync } from 'node:fs';
+import { HoldfastError, messageOf, type ReplicationStatus, type ResyncMode, type Term } from '@holdfast/sdk';
+import type { ControlCommand, ControlReport, ReplicatorOptions } from '../control.js';
+import type { DataState } from '../data/messages.js';
+import { Mounts } from '../fuse/mounts.js';
+import type { Hello, Reply } from '../link/greeting.js';
+import { connectLink, LinkServer, type LinkIdentity, type LinkSession } from '../link/session.js';
+import { S_IFDIR } from '../system/constants.js';
+import { PROTOCOL_VERSION } from '../wire/limits.js';
+import { DataThread, type UnsolicitedReport } from './data-thread.js';
+
+const RETRY_MS = 1000;
+
+type Failure = NonNullable<ReplicationStatus['failure']>;
+
+export class Replicator {
+  readonly #options: ReplicatorOptions;
+  readonly #identity: LinkIdentity;
+  readonly #report: (report: ControlReport) => void;
+  readonly #mounts: Mounts;
+  readonly #data: DataThread;
+  #state: DataState = { role: 'stopped', link: 'none', inconsistent: false, journalSince: undefined, progress: undefined, lastResync: undefined };
+  #term: Term | undefined;
+  #server: LinkServer | undefined;
+  #session: LinkSession | undefined;
+  /** Numbers link attempts, so that a late event of an old one is recognised. */
+  #linkNumber = 0;
+  /** Primary: the peer that is wanted. */
+  #wanted: { readonly term: Term; readonly mode: ResyncMode } | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #failure: Failure | undefined;
+
+  constructor(options: ReplicatorOptions, report: (report: ControlReport) => void, onDataEnd: (error: Error) => void) {
+    this.#options = options;
+    this.#report = report;
+    this.#identity = { module: options.module, localNode: options.localNode, peerNode: options.peerNode, key: Buffer.from(options.key, 'base64') };
+    mkdirSync(options.stateDirectory, { recursive: true, mode: 0o700 });
+    this.#mounts = new Mounts(options.directories, options.stateDirectory);
+    this.#mounts.removeLeftovers();
+    this.#mounts.check();
+    const { stateDirectory, async, lockTimeoutSeconds } = options;
+    this.#data = new DataThread(
+      { stateDirectory, async, silenceMaxMs: lockTimeoutSeconds * 1000 },
+      (message) => {
+        this.#onData(message);
+      },
+      onDataEnd,
+    );
+  }
+
+  async run(command: Exclude<ControlCommand, { kind: 'open' | 'close' }>): Promise<void> {
+    switch (command.kind) {
+      case 'become-primary':
+        return this.#becomePrimary(command);
+      case 'become-secondary':
+        return this.#becomeSecondary(command.term);
+      case 'connect-peer':
+        this.#wanted = { term: command.term, mode: command.mode };
+        this.#failure = undefined;
+        this.#attempt();
+        return;
+      case 'disconnect-peer':
+        await this.#disconnect('the primary drops its peer');
+        return;
+      case 'continue-alone':
+        await this.#data.run({ kind: 'continue-alone', base: command.base });
+        this.#term = command.term;
+        return;
+      case 'refuse':
+        await this.#data.run({ kind: 'refuse' });
+        return;
+      case 'stop':
+        return this.#stop(command.force);
+    }
+  }
+
+  /** Ends the thread and, whatever happens, leaves no mount. */
+  async close(): Promise<void> {
+    if (this.#state.role !== 'stopped') {
+      await this.#data.run({ kind: 'refuse' });
+      await this.#stop(true);
+    }
+    await this.#data.end();
+  }
+
+  async #becomePrimary(command: Extract<ControlCommand, { kind: 'become-primary' }>): Promise<void> {
+    const { term, base, fresh, force } = command;
+    const wasSecondary = this.#state.role === 'secondary';
+    await this.#endServer();
+    if (!wasSecondary) this.#mounts.check();
+    const backing = this.#mounts.mountAside();
+    try {
+      await this.#data.run({ kind: 'become-primary', backing, base, fresh, force });
+      // Readers of the read-only view must not delay a takeover: they keep what they have open, nothing is written there.
+      await this.#mounts.uncover(true);
+      await this.#data.run({ kind: 'serve', fuseFds: this.#options.directories.map((_, index) => this.#mounts.mountFuse(index, S_IFDIR)) });
+    } catch (error) {
+      await this.#rollBack(wasSecondary);
+      throw error;
+    }
+    this.#options.directories.forEach((_, index) => {
+      this.#mounts.raiseReadAhead(index);
+    });
+    this.#term = term;
+    this.#failure = undefined;
+    this.#changed();
+  }
+
+  async #becomeSecondary(term: Term): Promise<void> {
+    if (this.#state.role === 'secondary') {
+      this.#term = term;
+      return;
+    }
+    this.#mounts.check();
+    const { local } = this.#options;
+    const backing = this.#mounts.mountAside();
+    try {
+      await this.#data.run({ kind: 'become-secondary', backing, endpoint: { address: local.address, port: local.port + 1 } });
+      this.#mounts.mountReadOnly();
+      this.#term = term;
+      this.#server = await LinkServer.listen(
+        local,
+        this.#identity,
+        (hello, keys) => this.#welcome(hello, keys),
+        (session) => {
+          this.#established(session);
+        },
+        (reason) => {
+          this.#log('warn', `a connection was refused: ${reason}`);
+        },
+      );
+    } catch (error) {
+      await this.#rollBack(false);
+      throw error;
+    }
+    this.#failure = undefined;
+    this.#changed();
+  }
+
+  /** After a failed change of role nothing stays half done: back to stopped. A secondary that was refused the promotion stays one. */
+  async #rollBack(wasSecondary: boolean): Promise<void> {
+    if (wasSecondary && this.#state.role === 'secondary') {
+      const { local } = this.#options;
+      this.#server = await LinkServer.listen(
+        local,
+        this.#identity,
+        (hello, keys) => this.#welcome(hello, keys),
+        (session) => {
+          this.#established(session);
+        },
+        (reason) => {
+          this.#log('warn', `a connection was refused: ${reason}`);
+        },
+      );
+      return;
+    }
+    await this.#mounts.uncover(true);
+    await this.#data.run({ kind: 'stop' });
+    this.#mounts.removeAside();
+  }
+
+  /** Secondary: what a primary is answered. */
+  async #welcome(hello: Hello, keys: LinkSession['keys']): Promise<Reply> {
+    const { module, directories } = this.#options;
+    const epoch = this.#term?.epoch ?? 0;
+    if (hello.protocol !== PROTOCOL_VERSION) {
+      return { welcome: false, code: 'version', message: `protocol ${hello.protocol}; this node speaks ${PROTOCOL_VERSION}: install the same version on both nodes` };
+    }
+    if (hello.module !== module) return { welcome: false, code: 'module', message: `module "${hello.module}"; this port belongs to "${module}"` };
+    if (hello.epoch < epoch) {
+      return { welcome: false, code: 'deposed', message: `epoch ${hello.epoch} is over, the epoch here is ${epoch}: another node became primary` };
+    }
+    if (hello.roots.length !== directories.length || hello.roots.some((root, index) => root !== directories[index])) {
+      return { welcome: false, code: 'roots', message: `directories ${hello.roots.join(', ')}; here ${directories.join(', ')}: apply the same configuration on both nodes` };
+    }
+    this.#linkNumber += 1;
+    this.#session?.close();
+    this.#session = undefined;
+    await this.#data.run({
+      kind: 'expect',
+      link: this.#linkNumber,
+      keys: { sendKey: keys.toPrimary, receiveKey: keys.toSecondary, cookie: keys.cookie },
+      generation: hello.generation,
+      async: hello.async,
+    });
+    return { welcome: true };
+  }
+
+  #established(session: LinkSession): void {
+    const number = this.#linkNumber;
+    this.#session = session;
+    session.onEnd(() => {
+      if (this.#linkNumber !== number) return;
+      this.#session = undefined;
+      void this.#data.run({ kind: 'drop-link', link: number, reason: 'the control connection ended' });
+    });
+  }
+
+  /** Primary: one attempt to reach the peer; a failed one is repeated until it is not wanted any more. */
+  #attempt(): void {
+    const wanted = this.#wanted;
+    clearTimeout(this.#retry);
+    if (wanted === undefined || this.#state.role !== 'primary') return;
+    this.#linkNumber += 1;
+    const number = this.#linkNumber;
+    const { module, localNode, local, peer, async, directories } = this.#options;
+    const hello: Hello = {
+      protocol: PROTOCOL_VERSION, module, node: localNode, epoch: wanted.term.epoch, generation: wanted.term.generation, async, mode: wanted.mode,
+      roots: directories,
+    };
+    this.#changed();
+    connectLink(peer, this.#identity, hello, local.address)
+      .then(async (session) => {
+        if (this.#linkNumber !== number || this.#wanted !== wanted) {
+          session.close();
+          return;
+        }
+        this.#failure = undefined;
+        this.#session?.close();
+        this.#established(session);
+        const { keys } = session;
+        await this.#data.run({
+          kind: 'connect',
+          link: number,
+          endpoint: { address: peer.address, port: peer.port + 1 },
+          localAddress: local.address,
+          keys: { sendKey: keys.toSecondary, receiveKey: keys.toPrimary, cookie: keys.cookie },
+          generation: wanted.term.generation,
+          mode: wanted.mode,
+        });
+      })
+      .catch((error: unknown) => {
+        if (this.#linkNumber === number) this.#linkFailed(error);
+      });
+  }
+
+  #linkFailed(error: unknown): void {
+    const code = error instanceof HoldfastError ? (error.details['code'] ?? error.code) : 'HF_REPLICATION_SYSTEM';
+    this.#setFailure(code === 'deposed' ? 'HF_REPLICATION_DEPOSED' : error instanceof HoldfastError ? error.code : String(code), messageOf(error));
+    this.#retryLater();
+  }
+
+  #retryLater(): void {
+    if (this.#wanted === undefined) return;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => {
+      this.#attempt();
+    }, RETRY_MS);
+  }
+
+  #setFailure(code: string, message: string): void {
+    const sentence = message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message;
+    if (this.#failure?.code === code && this.#failure.message === sentence) return;
+    this.#failure = { code, message: sentence };
+    this.#log('warn', `the link is down: ${code}: ${sentence}`);
+    this.#changed();
+  }
+
+  async #disconnect(reason: string): Promise<void> {
+    this.#wanted = undefined;
+    clearTimeout(this.#retry);
+    const number = this.#linkNumber;
+    this.#linkNumber += 1;
+    await this.#data.run({ kind: 'drop-link', link: number, reason });
+    this.#session?.close();
+    this.#session = undefined;
+    this.#changed();
+  }
+
+  async #endServer(): Promise<void> {
+    this.#linkNumber += 1;
+    this.#session?.close();
+    this.#session = undefined;
+    await this.#server?.close();
+    this.#server = undefined;
+  }
+
+  async #stop(force: boolean): Promise<void> {
+    if (this.#state.role === 'stopped') return;
+    this.#wanted = undefined;
+    clearTimeout(this.#retry);
+    await this.#mounts.uncover(force || this.#state.role === 'secondary');
+    await this.#data.run({ kind: 'stop' });
+    await this.#endServer();
+    this.#mounts.removeAside();
+    this.#term = undefined;
+    this.#failure = undefined;
+    this.#changed();
+  }
+
+  #onData(message: UnsolicitedReport): void {
+    switch (message.kind) {
+      case 'log':
+        this.#log(message.level, message.message);
+        return;
+      case 'state': {
+        const wasConnected = this.#state.link === 'connected';
+        this.#state = message.state;
+        // Who held asks the core first; a new link is wanted by a new connectPeer.
+        if (wasConnected && message.state.link === 'holding') this.#wanted = undefined;
+        this.#changed();
+        return;
+      }
+      case 'link-lost': {
+        if (message.link !== this.#linkNumber) return;
+        this.#session?.close();
+        this.#session = undefined;
+        this.#setFailure(message.code, message.message);
+        if (this.#state.role === 'primary') this.#retryLater();
+        return;
+      }
+    }
+  }
+
+  #log(level: 'info' | 'warn' | 'error', message: string): void {
+    this.#report({ kind: 'log', level, message });
+  }
+
+  #changed(): void {
+    const { role, link, inconsistent, journalSince, progress, lastResync } = this.#state;
+    const isConnecting = role === 'primary' && link === 'none' && this.#wanted !== undefined;
+    const status: ReplicationStatus = {
+      role,
+      link: isConnecting ? 'connecting' : link,
+      inconsistent,
+      ...(journalSince === undefined ? {} : { journalSince }),
+      ...(progress === undefined ? {} : { progress }),
+      ...(lastResync === undefined ? {} : { lastResync }),
+      ...(this.#failure === undefined ? {} : { failure: this.#failure }),
+    };
+    this.#report({ kind: 'status', status });
+  }
+}

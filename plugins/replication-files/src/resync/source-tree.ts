@@ -1,0 +1,93 @@
+/** The source's tree as the resync reads it: every object with an id, what is under a name, and what must be said about an object. */
+import type { Handle } from '../store/handle.js';
+import { isRegular } from '../store/handle.js';
+import { newObjectId, type Store } from '../store/store.js';
+import { S_IFLNK } from '../system/constants.js';
+import { ENOENT, errnoName, ESTALE } from '../system/errno.js';
+import { SYMLINK_BYTES_MAX } from '../wire/limits.js';
+import type { Entry, ResyncRequest } from '../wire/messages.js';
+import { atimeOf, mtimeOf } from '../secondary/times.js';
+import { ResyncError } from './flow.js';
+
+/** What is under a name, with what only the source needs to know. */
+export interface Found {
+  readonly entry: Entry;
+  readonly handle: Handle | undefined;
+  readonly size: number;
+  readonly nlink: number;
+}
+
+export type AttributesRequest = Omit<Extract<ResyncRequest, { kind: 'attributes' }>, 'seq'>;
+
+export class SourceTree {
+  /** Ids met so far, when `tracksIds`. */
+  readonly #met = new Map<bigint, Handle>();
+  /**
+   * Two objects with one id (a copy made with its extended attributes while the module was stopped) would become hard links of each other
+   * on the peer: while all objects are walked, the second gets an id of its own.
+   */
+  tracksIds = false;
+
+  readonly #linkTarget = Buffer.alloc(SYMLINK_BYTES_MAX + 1);
+
+  constructor(readonly store: Store) {}
+
+  hasMet(object: bigint): boolean {
+    return this.#met.has(object);
+  }
+
+  forgetMet(): void {
+    this.#met.clear();
+  }
+
+  /** Whether the object still has a name; its attributes are in `store.stat` then. */
+  isAlive(handle: Handle): boolean {
+    return this.store.attributes(handle) >= 0 && this.store.stat.nlink > 0;
+  }
+
+  /** The object's id, given now if it had none. Undefined: the object has gone. @throws ResyncError */
+  id(handle: Handle): bigint | undefined {
+    let id = this.store.readId(handle);
+    const other = this.tracksIds && id > 0n ? this.#met.get(id) : undefined;
+    const isTaken = other !== undefined && other !== handle && this.isAlive(other);
+    if (id === 0n || isTaken) {
+      id = newObjectId();
+      const outcome = this.store.writeId(handle, id);
+      if (outcome < 0) id = BigInt(outcome);
+    }
+    if (id === BigInt(-ESTALE) || id === BigInt(-ENOENT)) return undefined;
+    if (id < 0n) throw new ResyncError(`an object's id cannot be read or written: ${errnoName(Number(id))}`);
+    if (this.tracksIds) this.#met.set(id, handle);
+    return id;
+  }
+
+  /** @throws ResyncError */
+  find(directory: Handle, name: Buffer): Found {
+    const handle = this.store.lookup(directory, name);
+    if (typeof handle === 'number') {
+      if (handle !== -ENOENT && handle !== -ESTALE) throw new ResyncError(`"${name.toString()}" cannot be read: ${errnoName(handle)}`);
+      return { entry: { name }, handle: undefined, size: 0, nlink: 0 };
+    }
+    const { mode, uid, gid, rdev, nlink } = this.store.stat;
+    const size = isRegular(handle) ? this.store.stat.size : 0;
+    const object = this.id(handle);
+    let target = Buffer.alloc(0);
+    if ((mode & S_IFLNK) === S_IFLNK && this.store.stat.type === S_IFLNK) {
+      const length = this.store.readlink(handle, this.#linkTarget);
+      target = Buffer.from(this.#linkTarget.subarray(0, Math.max(0, length)));
+    }
+    if (object === undefined || (this.store.stat.type === S_IFLNK && target.length === 0)) {
+      return { entry: { name }, handle: undefined, size: 0, nlink: 0 };
+    }
+    return { entry: { name, what: { object, mode, uid, gid, rdev, target } }, handle, size, nlink };
+  }
+
+  /** The message that makes mode, owner, size and times the same. Undefined: the object has gone. */
+  attributes(handle: Handle, object: bigint): AttributesRequest | undefined {
+    if (!this.isAlive(handle)) return undefined;
+    const { stat } = this.store;
+    const { mode, uid, gid } = stat;
+    const size = isRegular(handle) ? stat.size : 0;
+    return { kind: 'attributes', object, mode, uid, gid, size, atime: atimeOf(stat), mtime: mtimeOf(stat) };
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * Where a resync's target puts what is not, or not yet, in its place: `<root>/.holdfast/stash`, one entry per object, named by its id. A
+ * rename into the stash costs nothing whatever is below, and an object that the source has somewhere else is found there by its id. What
+ * is left at the end is not on the source: it goes to `<root>/.holdfast/trash` in one rename and is removed bit by bit afterwards.
+ */
+import { HoldfastError } from '@holdfast/sdk';
+import { isDirectory, type Handle } from '../store/handle.js';
+import { newObjectId, type Store } from '../store/store.js';
+import { EEXIST, EINVAL, ELOOP, ENOENT, errnoName } from '../system/errno.js';
+
+const STASH = Buffer.from('stash');
+const TRASH = Buffer.from('trash');
+const REMOVED_PER_TICK = 1000;
+const ID_TEXT = /^[0-9a-f]{16}$/;
+
+/** A local step of the resync's target failed: full disk, I/O error. */
+export class TargetError extends HoldfastError {
+  constructor(what: string, errno: number) {
+    const code = Math.abs(errno);
+    super('HF_REPLICATION_TARGET', `${what}: ${errnoName(code)}; is the disk full or broken?`, { errno: code });
+    this.name = 'TargetError';
+  }
+}
+
+/** @throws TargetError for a negative outcome */
+export function must(what: string, outcome: number): number {
+  if (outcome < 0) throw new TargetError(what, outcome);
+  return outcome;
+}
+
+interface Stashed {
+  readonly handle: Handle;
+  readonly name: Buffer;
+}
+
+/** The stash of one root. */
+export class Stash {
+  readonly #store: Store;
+  readonly #root: number;
+  #directory: Handle;
+  readonly #byId = new Map<bigint, Stashed>();
+  #removing: { directory: Handle; parent: Handle; name: Buffer }[] = [];
+
+  /** Opens the stash and takes over what an interrupted resync left in it. @throws TargetError */
+  constructor(store: Store, root: number) {
+    this.#store = store;
+    this.#root = root;
+    this.#directory = this.#makeDirectory(STASH);
+    for (const name of this.#list(this.#directory)) {
+      const text = name.toString('latin1');
+      const handle = store.lookup(this.#directory, name);
+      if (typeof handle !== 'number' && ID_TEXT.test(text)) this.#byId.set(BigInt(`0x${text}`), { handle, name });
+    }
+  }
+
+  /** The object with this id, when it is here. */
+  get(object: bigint): Handle | undefined {
+    return this.#byId.get(object)?.handle;
+  }
+
+  /**
+   * Puts away what is under a name.
+   * @param object its id; 0n: it has none, nobody will ask for it
+   */
+  put(parent: Handle, name: Buffer, handle: Handle, object: bigint): void {
+    const known = this.#byId.get(object);
+    if (known?.handle === handle && !isDirectory(handle)) {
+      // A further hard link of what is here already.
+      must('removing a further link', this.#store.unlink(parent, name));
+      return;
+    }
+    const isFindable = object !== 0n && known === undefined;
+    const text = (isFindable ? object : newObjectId()).toString(16).padStart(16, '0');
+    const stashed = { handle, name: Buffer.from(isFindable ? text : `${text}-unknown`) };
+    must(`putting "${name.toString()}" aside`, this.#store.rename(parent, name, this.#directory, stashed.name, 0));
+    if (isFindable) this.#byId.set(object, stashed);
+  }
+
+  /** Moves a directory to its place. @returns false: not possible there at this moment */
+  takeDirectory(object: bigint, parent: Handle, name: Buffer): boolean {
+    const stashed = this.#byId.get(object);
+    if (stashed === undefined) throw new Error('a directory was taken that is not in the stash');
+    const outcome = this.#store.rename(this.#directory, stashed.name, parent, name, 0);
+    if (outcome === -EINVAL || outcome === -ELOOP) return false;
+    must(`placing "${name.toString()}"`, outcome);
+    this.#byId.delete(object);
+    return true;
+  }
+
+  /** The object has a name in the tree again. */
+  drop(object: bigint): void {
+    const stashed = this.#byId.get(object);
+    if (stashed === undefined) return;
+    must('removing a stashed link', this.#store.unlink(this.#directory, stashed.name));
+    this.#byId.delete(object);
+  }
+
+  /** Everything that is still here is superfluous. @throws TargetError */
+  putAside(): void {
+    this.#byId.clear();
+    const trash = this.#makeDirectory(TRASH);
+    const reserved = this.#reserved();
+    must('clearing the stash', this.#store.rename(reserved, STASH, trash, Buffer.from(newObjectId().toString(16)), 0));
+  }
+
+  /** Removes a bounded number of superfluous objects. @returns false when nothing is left */
+  removeSome(): boolean {
+    const store = this.#store;
+    if (this.#removing.length === 0) {
+      const reserved = store.lookup(store.roots[this.#root] as Handle, Buffer.from('.holdfast'));
+      const trash = typeof reserved === 'number' ? reserved : store.lookup(reserved, TRASH);
+      if (typeof reserved === 'number') return false;
+      if (typeof trash === 'number') {
+        // Fails while something else is in it.
+        store.rmdir(store.roots[this.#root] as Handle, Buffer.from('.holdfast'));
+        return false;
+      }
+      this.#removing.push({ directory: trash, parent: reserved, name: TRASH });
+    }
+    for (let left = REMOVED_PER_TICK; left > 0; left -= 1) {
+      const top = this.#removing.at(-1);
+      if (top === undefined) return true;
+      const batch = store.readDirectory(top.directory, 0n);
+      const entries = typeof batch === 'number' ? [] : batch.entries;
+      let below: Handle | undefined;
+      for (const { name } of entries.slice(0, left)) {
+        const handle = store.lookup(top.directory, name);
+        if (typeof handle !== 'number' && isDirectory(handle)) {
+          below = handle;
+          this.#removing.push({ directory: handle, parent: top.directory, name });
+          break;
+        }
+        store.unlink(top.directory, name);
+        if (typeof handle !== 'number') store.release(handle);
+        left -= 1;
+      }
+      if (below !== undefined || entries.length > 0) continue;
+      store.rmdir(top.parent, top.name);
+      store.release(top.directory);
+      this.#removing.pop();
+    }
+    return true;
+  }
+
+  #reserved(): Handle {
+    const reserved = this.#store.reservedDirectory(this.#root);
+    if (typeof reserved === 'number') throw new TargetError('making the reserved directory', reserved);
+    return reserved;
+  }
+
+  #makeDirectory(name: Buffer): Handle {
+    const reserved = this.#reserved();
+    const found = this.#store.lookup(reserved, name);
+    if (typeof found !== 'number') return found;
+    if (found !== -ENOENT) throw new TargetError(`opening ${name.toString()}`, found);
+    const made = this.#store.create(reserved, name, { mode: 0o040700, uid: 0, gid: 0, rdev: 0, target: undefined, id: newObjectId() });
+    if (typeof made === 'number' && made !== -EEXIST) throw new TargetError(`making ${name.toString()}`, made);
+    return made as Handle;
+  }
+
+  #list(directory: Handle): Buffer[] {
+    const names: Buffer[] = [];
+    for (let next: bigint | undefined = 0n; next !== undefined; ) {
+      const batch = this.#store.readDirectory(directory, next);
+      if (typeof batch === 'number') throw new TargetError('listing the stash', batch);
+      names.push(...batch.entries.map((entry) => entry.name));
+      next = batch.next;
+    }
+    return names;
+  }
+}

@@ -1,0 +1,311 @@
+/**
+ * The resync engine's end on the secondary: makes its tree what the source says, one request at a time. It decides nothing about content;
+ * it knows which local object is which of the source's, by id.
+ *
+ * An object that PLACE makes gets its id only with its ATTRIBUTES, which the source sends last: an object without id is not complete, and
+ * a resync that was interrupted starts it again. The durable mark "inconsistent" is set before the first change and cleared after the last
+ * is on the disk.
+ */
+import type { InconsistentMarker } from '../journal/marker.js';
+import type { Bindings } from '../secondary/bindings.js';
+import type { SyncPool } from '../secondary/applier.js';
+import { atimeOf, mtimeOf, timesBuffer } from '../secondary/times.js';
+import { isDirectory, isRegular, rootOf, typeOf, type Handle } from '../store/handle.js';
+import type { AttributeChange, Store } from '../store/store.js';
+import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, S_IFLNK, S_IFMT } from '../system/constants.js';
+import { EEXIST, EINVAL, ELOOP, ENOENT, EOPNOTSUPP } from '../system/errno.js';
+import { WireError } from '../wire/bytes.js';
+import { SYMLINK_BYTES_MAX } from '../wire/limits.js';
+import { STATUS, type Answer, type Entry, type NewObject, type ResyncRequest, type Status, type TimeSpec } from '../wire/messages.js';
+import { digestsOf } from './content.js';
+import { placeOfDirectory } from './location.js';
+import { must, Stash, TargetError } from './stash.js';
+
+type Of<Kind extends ResyncRequest['kind']> = Extract<ResyncRequest, { kind: Kind }>;
+export type TargetRequest = Exclude<ResyncRequest, Of<'resync-sync'> | Of<'resync-finish'>>;
+
+export interface TargetOptions {
+  readonly store: Store;
+  readonly marker: InconsistentMarker;
+  readonly pool: SyncPool;
+  readonly bindings: Bindings;
+}
+
+const ZEROS = Buffer.alloc(1 << 20);
+
+export class ResyncTarget {
+  readonly #store: Store;
+  readonly #marker: InconsistentMarker;
+  readonly #bindings: Bindings;
+  #mode: 'journal' | 'compare' = 'journal';
+  #stashes: Stash[] = [];
+  /** Objects of this session that are not complete yet. */
+  readonly #incomplete = new Map<Handle, bigint>();
+  /** Names seen so far in directories that are listed completely. */
+  readonly #listed = new Map<bigint, Set<string>>();
+  readonly #linkTarget = Buffer.alloc(SYMLINK_BYTES_MAX + 1);
+  #hasTrash = true;
+
+  constructor({ store, marker, bindings }: TargetOptions) {
+    this.#store = store;
+    this.#marker = marker;
+    this.#bindings = bindings;
+  }
+
+  /** @throws TargetError when a local step fails */
+  handle(request: TargetRequest): Answer {
+    const { seq } = request;
+    switch (request.kind) {
+      case 'resync-begin':
+        this.#begin(request.mode);
+        return { kind: 'ack', seq, errno: 0 };
+      case 'bind':
+        return { kind: 'ack', seq, errno: this.#bind(request) };
+      case 'clear':
+        return this.#clear(request);
+      case 'place':
+        return this.#place(request);
+      case 'data':
+        must('writing', this.#store.write(this.#known(request.object), request.offset, request.data));
+        return { kind: 'ack', seq, errno: 0 };
+      case 'hole':
+        this.#hole(this.#known(request.object), request.offset, request.length);
+        return { kind: 'ack', seq, errno: 0 };
+      case 'digest':
+        return this.#digest(request);
+      case 'attributes':
+        this.#attributes(request);
+        return { kind: 'ack', seq, errno: 0 };
+    }
+  }
+
+  /** Everything is in its place: what is left in the stash is superfluous. Before the last syncfs. */
+  putAside(): void {
+    for (const stash of this.#stashes) stash.putAside();
+  }
+
+  /** The tree is whole and on the disk. */
+  finish(): void {
+    this.#marker.clear();
+    this.#forget();
+    this.#hasTrash = true;
+  }
+
+  /** Removes a little of what was put aside. */
+  tick(): void {
+    if (!this.#hasTrash || this.#stashes.length === 0) return;
+    this.#hasTrash = this.#stashes.map((stash) => stash.removeSome()).includes(true);
+  }
+
+  close(): void {
+    this.#forget();
+  }
+
+  #begin(mode: 'journal' | 'compare'): void {
+    this.#marker.set('a resync has begun and has not finished');
+    this.#forget();
+    this.#mode = mode;
+    this.#stashes = this.#store.roots.map((_root, index) => new Stash(this.#store, index));
+  }
+
+  #forget(): void {
+    this.#bindings.clear();
+    this.#incomplete.clear();
+    this.#listed.clear();
+  }
+
+  #bind({ object, parent, name }: Of<'bind'>): number {
+    if (this.#find(object) !== undefined) return 0;
+    const directory = this.#bindings.handle(parent);
+    if (directory === undefined) return ENOENT;
+    const handle = this.#store.lookup(directory, name);
+    if (typeof handle === 'number') return -handle;
+    const id = this.#store.readId(handle);
+    if (id !== object && id !== 0n) return EEXIST;
+    if (id === 0n) must('writing an id', this.#store.writeId(handle, object));
+    this.#bindings.bind(object, handle);
+    return 0;
+  }
+
+  /** An object that has a place, or is in the stash: bound from now on. */
+  #find(object: bigint): Handle | undefined {
+    const bound = this.#bindings.handle(object);
+    if (bound !== undefined) return bound;
+    for (const stash of this.#stashes) {
+      const handle = stash.get(object);
+      if (handle === undefined) continue;
+      this.#bindings.bind(object, handle);
+      return handle;
+    }
+    return undefined;
+  }
+
+  #known(object: bigint): Handle {
+    const handle = this.#bindings.handle(object);
+    if (handle === undefined) throw new WireError(`object ${object.toString(16)} is not known in this resync`);
+    return handle;
+  }
+
+  #clear({ seq, directory: id, complete, first, last, entries }: Of<'clear'>): Answer {
+    const directory = this.#find(id);
+    if (directory === undefined || !isDirectory(directory)) return { kind: 'statuses', seq, errno: ENOENT, statuses: Buffer.alloc(0) };
+    const statuses = Buffer.from(entries.map((entry) => this.#clearEntry(directory, entry)));
+    if (complete) {
+      const seen = first ? new Set<string>() : (this.#listed.get(id) ?? new Set<string>());
+      for (const { name } of entries) seen.add(name.toString('latin1'));
+      if (last) {
+        this.#listed.delete(id);
+        this.#stashOthers(directory, seen);
+      } else {
+        this.#listed.set(id, seen);
+      }
+    }
+    return { kind: 'statuses', seq, errno: 0, statuses };
+  }
+
+  #clearEntry(directory: Handle, { name, what }: Entry): Status {
+    const local = this.#store.lookup(directory, name);
+    if (typeof local === 'number') {
+      if (local !== -ENOENT) throw new TargetError(`looking up "${name.toString()}"`, local);
+      return what === undefined ? STATUS.same : STATUS.missing;
+    }
+    if (what !== undefined && this.#isSame(local, what)) return STATUS.same;
+    this.#stashAway(directory, name, local);
+    return what === undefined ? STATUS.same : STATUS.missing;
+  }
+
+  #stashOthers(directory: Handle, seen: ReadonlySet<string>): void {
+    const others: Buffer[] = [];
+    for (let next: bigint | undefined = 0n; next !== undefined; ) {
+      const batch = this.#store.readDirectory(directory, next);
+      if (typeof batch === 'number') throw new TargetError('listing a directory', batch);
+      for (const { name } of batch.entries) if (!seen.has(name.toString('latin1'))) others.push(name);
+      next = batch.next;
+    }
+    for (const name of others) {
+      const local = this.#store.lookup(directory, name);
+      if (typeof local !== 'number') this.#stashAway(directory, name, local);
+    }
+  }
+
+  #stashAway(parent: Handle, name: Buffer, handle: Handle): void {
+    (this.#stashes[rootOf(handle)] as Stash).put(parent, name, handle, this.#idOf(handle));
+  }
+
+  #idOf(handle: Handle): bigint {
+    const id = this.#incomplete.get(handle) ?? this.#store.readId(handle);
+    return id > 0n ? id : 0n;
+  }
+
+  /** Is the local object the one that the source has there? Binds it then. In compare mode an object that nobody claims becomes it. */
+  #isSame(local: Handle, what: NewObject): boolean {
+    if (typeOf(local) !== (what.mode & S_IFMT)) return false;
+    const bound = this.#bindings.handle(what.object);
+    if (bound !== undefined && bound !== local && this.#isAlive(bound)) return false;
+    const id = this.#idOf(local);
+    if (id !== what.object) {
+      if (this.#mode === 'journal' || (id !== 0n && this.#bindings.handle(id) === local) || !this.#hasSameNature(local, what)) return false;
+      must('writing an id', this.#store.writeId(local, what.object));
+    }
+    this.#bindings.bind(what.object, local);
+    return true;
+  }
+
+  /** What cannot be changed after creation: the target of a symbolic link, the number of a device. */
+  #hasSameNature(local: Handle, { rdev, target }: NewObject): boolean {
+    if (typeOf(local) === S_IFLNK) {
+      const length = this.#store.readlink(local, this.#linkTarget);
+      return length >= 0 && this.#linkTarget.subarray(0, length).equals(target);
+    }
+    return isDirectory(local) || isRegular(local) || (this.#store.attributes(local) >= 0 && this.#store.stat.rdev === rdev);
+  }
+
+  #isAlive(handle: Handle): boolean {
+    return this.#store.attributes(handle) >= 0 && this.#store.stat.nlink > 0;
+  }
+
+  #place({ seq, directory: id, entries }: Of<'place'>): Answer {
+    const directory = this.#find(id);
+    if (directory === undefined || !isDirectory(directory)) return { kind: 'statuses', seq, errno: ENOENT, statuses: Buffer.alloc(0) };
+    return { kind: 'statuses', seq, errno: 0, statuses: Buffer.from(entries.map((entry) => this.#placeEntry(directory, entry))) };
+  }
+
+  #placeEntry(directory: Handle, { name, what }: Entry): Status {
+    const status = this.#clearEntry(directory, { name, ...(what && { what }) });
+    if (status === STATUS.same || what === undefined) return STATUS.same;
+    const known = this.#find(what.object);
+    if (known !== undefined && typeOf(known) === (what.mode & S_IFMT) && this.#isAlive(known)) {
+      return this.#putInPlace(directory, name, known, what.object) ? STATUS.moved : STATUS.later;
+    }
+    const { mode, uid, gid, rdev, target } = what;
+    const made = this.#store.create(directory, name, { mode, uid, gid, rdev, target: target.length > 0 ? target : undefined, id: 0n });
+    if (typeof made === 'number') throw new TargetError(`creating "${name.toString()}"`, made);
+    this.#bindings.bind(what.object, made);
+    this.#incomplete.set(made, what.object);
+    return STATUS.created;
+  }
+
+  /** @returns false when a directory would have to go below itself: its way up is not in place yet */
+  #putInPlace(parent: Handle, name: Buffer, handle: Handle, object: bigint): boolean {
+    const stash = this.#stashes[rootOf(handle)] as Stash;
+    if (!isDirectory(handle)) {
+      must(`linking "${name.toString()}"`, this.#store.link(handle, parent, name));
+      stash.drop(object);
+      return true;
+    }
+    if (stash.get(object) === handle) return stash.takeDirectory(object, parent, name);
+    const place = placeOfDirectory(this.#store, handle);
+    if (place === undefined) return false;
+    const outcome = this.#store.rename(place.parent, place.name, parent, name, 0);
+    if (outcome === -EINVAL || outcome === -ELOOP) return false;
+    must(`moving "${name.toString()}"`, outcome);
+    return true;
+  }
+
+  #hole(file: Handle, offset: number, length: number): void {
+    must('reading attributes', this.#store.attributes(file));
+    const end = Math.min(offset + length, this.#store.stat.size);
+    if (end <= offset) return;
+    const outcome = this.#store.fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, end - offset);
+    if (outcome !== -EOPNOTSUPP) {
+      must('punching a hole', outcome);
+      return;
+    }
+    for (let at = offset; at < end; at += ZEROS.length) {
+      must('writing zeros', this.#store.write(file, at, ZEROS.subarray(0, Math.min(ZEROS.length, end - at))));
+    }
+  }
+
+  #digest({ seq, object, offset, length }: Of<'digest'>): Answer {
+    const file = this.#known(object);
+    must('reading attributes', this.#store.attributes(file));
+    const { size } = this.#store.stat;
+    const digests = digestsOf(this.#store, file, offset, length);
+    if (typeof digests === 'number') throw new TargetError('reading', digests);
+    return { kind: 'digests', seq, errno: 0, size, digests };
+  }
+
+  #attributes({ object, mode, uid, gid, size, atime, mtime }: Of<'attributes'>): void {
+    const handle = this.#known(object);
+    must('reading attributes', this.#store.attributes(handle));
+    const { stat } = this.#store;
+    const isOwnerOther = stat.uid !== uid || stat.gid !== gid;
+    const isTimeOther = !isTime(atimeOf(stat), atime) || !isTime(mtimeOf(stat), mtime);
+    const isSizeOther = isRegular(handle) && stat.size !== size;
+    const change: AttributeChange = {
+      ...(isOwnerOther && { uid, gid }),
+      // A change of owner clears setuid and setgid.
+      ...((isOwnerOther || stat.mode !== mode) && typeOf(handle) !== S_IFLNK && { mode }),
+      ...(isSizeOther && { size }),
+      ...((isTimeOther || isSizeOther) && { times: timesBuffer(atime, mtime) }),
+    };
+    must('setting attributes', this.#store.setAttributes(handle, change));
+    if (!this.#incomplete.has(handle)) return;
+    must('writing an id', this.#store.writeId(handle, object));
+    this.#incomplete.delete(handle);
+  }
+}
+
+function isTime(a: TimeSpec, b: TimeSpec): boolean {
+  return a.seconds === b.seconds && a.nanoseconds === b.nanoseconds;
+}

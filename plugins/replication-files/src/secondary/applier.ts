@@ -1,0 +1,237 @@
+/**
+ * The secondary's end of a link: every message of the primary, in the order of the stream. With `async: second` a write is acknowledged
+ * before it is applied; everything else, and everything with `none`, after. When `handle` returns, all that was received is applied.
+ *
+ * A write that was acknowledged and cannot be applied makes this tree worthless for a takeover: the durable mark is set first, then the
+ * link is closed with the reason.
+ */
+import { HoldfastError, messageOf } from '@holdfast/sdk';
+import type { RecentSet } from '../journal/dirty-set.js';
+import type { InconsistentMarker } from '../journal/marker.js';
+import type { Channel, Delivered } from '../link/channel.js';
+import { ResyncTarget } from '../resync/target.js';
+import type { Store } from '../store/store.js';
+import { errnoName } from '../system/errno.js';
+import { WireError } from '../wire/bytes.js';
+import type { LiveRequest, Request } from '../wire/messages.js';
+import { Bindings } from './bindings.js';
+import { DivergedError, LiveOperations, type Modification } from './live.js';
+
+/** Runs what waits for a disk on another thread. */
+export interface SyncPool {
+  /** @param done called on this thread; 0, or an errno of either sign */
+  run(job: { readonly call: 'fsync' | 'fdatasync' | 'syncfs'; readonly fd: number }, done: (outcome: number) => void): void;
+}
+
+export interface ApplierOptions {
+  readonly store: Store;
+  readonly channel: Pick<Channel, 'send' | 'flush' | 'fail'>;
+  readonly marker: InconsistentMarker;
+  readonly recent: RecentSet;
+  readonly pool: SyncPool;
+  readonly async: 'second' | 'none';
+  readonly onState: (state: 'resynchronising' | 'connected') => void;
+  /** The link was closed from this end, or the primary said that it gave up. */
+  readonly onFailed: (error: HoldfastError) => void;
+}
+
+export class Applier {
+  readonly #options: ApplierOptions;
+  readonly #bindings: Bindings;
+  readonly #live: LiveOperations;
+  readonly #target: ResyncTarget;
+  #state: 'new' | 'resynchronising' | 'connected' | 'closed' = 'new';
+
+  constructor(options: ApplierOptions) {
+    this.#options = options;
+    const { store, marker, recent, pool } = options;
+    this.#bindings = new Bindings(store.roots);
+    this.#live = new LiveOperations(store, this.#bindings, recent);
+    this.#target = new ResyncTarget({ store, marker, pool, bindings: this.#bindings });
+  }
+
+  /** Applies messages and answers them. Never throws. */
+  handle(messages: readonly Delivered[]): void {
+    try {
+      for (let at = 0; at < messages.length && this.#state !== 'closed'; ) {
+        const writes = this.#options.async === 'second' ? this.#acknowledgeWrites(messages, at) : 0;
+        for (let i = at; i < at + writes; i += 1) this.#applyAcknowledged(messages[i] as Modification);
+        at += writes;
+        const message = messages[at];
+        if (message === undefined) break;
+        if (writes === 0) {
+          this.#handleOne(message);
+          at += 1;
+        }
+      }
+      this.#options.channel.flush();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Work that waits for a quiet moment (removing what a resync put aside); about once a second. */
+  tick(): void {
+    if (this.#state === 'connected') this.#target.tick();
+  }
+
+  /** The channel has ended: answers of the pool that still come are dropped. */
+  close(): void {
+    this.#state = 'closed';
+    this.#target.close();
+  }
+
+  /** @returns how many writes from `at` on were acknowledged; the acknowledgements are on their way before anything is applied */
+  #acknowledgeWrites(messages: readonly Delivered[], at: number): number {
+    let count = 0;
+    for (let message = messages[at]; message?.kind === 'write' && this.#state === 'connected'; message = messages[at + count]) {
+      this.#acknowledge(message.seq, 0);
+      count += 1;
+    }
+    if (count > 0) this.#options.channel.flush();
+    return count;
+  }
+
+  #applyAcknowledged(request: Modification): void {
+    if (this.#state === 'closed') return;
+    const errno = this.#live.apply(request);
+    if (errno === 0) return;
+    throw new HoldfastError('HF_REPLICATION_APPLY', `an acknowledged write failed here: ${errnoName(errno)}; is the disk full or broken?`, { errno });
+  }
+
+  #handleOne(message: Delivered): void {
+    switch (message.kind) {
+      case 'failed':
+        this.close();
+        this.#options.onFailed(new HoldfastError(message.code, message.message));
+        return;
+      case 'ack':
+      case 'statuses':
+      case 'digests':
+        throw new WireError(`an answer (${message.kind}) from the primary`);
+      default:
+        if (isLive(message)) this.#handleLive(message);
+        else this.#handleResync(message);
+    }
+  }
+
+  #handleLive(request: LiveRequest): void {
+    if (this.#state !== 'connected') throw new WireError(`${request.kind} before the resync has finished`);
+    switch (request.kind) {
+      case 'fsync':
+        this.#fsync(request.seq, request.object, request.datasync);
+        return;
+      case 'checkpoint':
+        if (request.phase === 'begin') {
+          this.#options.recent.cut();
+          this.#bindings.checkpoint();
+          this.#syncAll(request.seq);
+        } else {
+          this.#options.recent.forgetPrevious();
+          this.#acknowledge(request.seq, 0);
+        }
+        return;
+      default:
+        this.#acknowledge(request.seq, this.#live.apply(request));
+    }
+  }
+
+  #handleResync(request: Exclude<Request, LiveRequest>): void {
+    if (request.kind === 'resync-begin') this.#enter('resynchronising');
+    else if (this.#state !== 'resynchronising') throw new WireError(`${request.kind} outside a resync`);
+    if (request.kind === 'resync-sync' || request.kind === 'resync-finish') {
+      const isLast = request.kind === 'resync-finish';
+      if (isLast) this.#target.putAside();
+      this.#syncAll(request.seq, () => {
+        if (!isLast) return;
+        this.#target.finish();
+        this.#options.recent.clear();
+        this.#enter('connected');
+      });
+      return;
+    }
+    this.#options.channel.send(this.#target.handle(request));
+  }
+
+  #enter(state: 'resynchronising' | 'connected'): void {
+    this.#state = state;
+    this.#options.onState(state);
+  }
+
+  #fsync(seq: number, object: bigint, datasync: boolean): void {
+    const { store, pool } = this.#options;
+    const handle = this.#live.existing(object);
+    const fd = handle === undefined ? undefined : store.pin(handle);
+    if (handle === undefined || fd === undefined || fd < 0) {
+      this.#acknowledge(seq, fd === undefined ? 0 : -fd);
+      return;
+    }
+    pool.run({ call: datasync ? 'fdatasync' : 'fsync', fd }, (outcome) => {
+      store.unpin(handle);
+      this.#acknowledgeLater(seq, outcome);
+    });
+  }
+
+  /** syncfs of every root; the answer when all are done, after `then` when all went well. */
+  #syncAll(seq: number, then?: () => void): void {
+    const { store, pool } = this.#options;
+    let left = store.roots.length;
+    let failure = 0;
+    for (let root = 0; root < store.roots.length; root += 1) {
+      pool.run({ call: 'syncfs', fd: store.rootFd(root) }, (outcome) => {
+        if (outcome !== 0) failure = outcome;
+        left -= 1;
+        if (left > 0 || this.#state === 'closed') return;
+        try {
+          if (failure === 0) then?.();
+          this.#acknowledgeLater(seq, failure);
+        } catch (error) {
+          this.#fail(error);
+        }
+      });
+    }
+  }
+
+  #acknowledge(seq: number, errno: number): void {
+    this.#options.channel.send({ kind: 'ack', seq, errno });
+  }
+
+  #acknowledgeLater(seq: number, outcome: number): void {
+    if (this.#state === 'closed') return;
+    this.#acknowledge(seq, Math.abs(outcome));
+    this.#options.channel.flush();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#state === 'closed') return;
+    const reason = error instanceof HoldfastError ? error : new HoldfastError('HF_REPLICATION_APPLY', messageOf(error), {}, { cause: error });
+    const isOwn = !(reason instanceof WireError);
+    try {
+      // Durable before the primary can know: it must never believe in a good secondary that is not one.
+      if (isOwn && (this.#state === 'connected' || reason instanceof DivergedError)) this.#options.marker.set(reason.message);
+    } finally {
+      this.close();
+      this.#options.channel.fail(reason.code, reason.message.slice(reason.code.length + 2));
+      this.#options.onFailed(reason);
+    }
+  }
+}
+
+const LIVE: ReadonlySet<string> = new Set<LiveRequest['kind']>([
+  'introduce',
+  'create',
+  'link',
+  'unlink',
+  'rmdir',
+  'rename',
+  'setattr',
+  'write',
+  'fallocate',
+  'fsync',
+  'checkpoint',
+  'times',
+]);
+
+function isLive(message: Request): message is LiveRequest {
+  return LIVE.has(message.kind);
+}

@@ -1,0 +1,248 @@
+/**
+ * Bytes to messages. Whatever the bytes are, the outcome is messages within their bounds or a `WireError`: a name is one component and
+ * not reserved, an id is not zero, a type is one that exists, and every message is exactly as long as it says.
+ */
+import { ByteReader, WireError } from './bytes.js';
+import {
+  DATA_BYTES_MAX,
+  DIGEST_BYTES,
+  DIGEST_SPAN_BYTES_MAX,
+  ENTRIES_MAX,
+  GRANULE_BYTES,
+  isRootObject,
+  NAME_BYTES_MAX,
+  REASON_BYTES_MAX,
+  RESERVED_NAME,
+  STAMPS_MAX,
+  SYMLINK_BYTES_MAX,
+} from './limits.js';
+import { MESSAGE_HEADER_BYTES, STATUS, TYPE, VALID } from './messages.js';
+import type { Entry, Message, NewObject, Stamp, TimeSpec } from './messages.js';
+
+const KIND = new Map<number, Message['kind']>(Object.entries(TYPE).map(([kind, type]) => [type, kind as Message['kind']]));
+const VALID_ALL = Object.values(VALID).reduce((sum, bit) => sum | bit, 0);
+const STATUS_MAX = Math.max(...Object.values(STATUS));
+/** S_IFMT values: fifo, character, directory, block, regular, link, socket. */
+const FILE_TYPES = new Set([0o010000, 0o020000, 0o040000, 0o060000, 0o100000, 0o120000, 0o140000]);
+const LINK_TYPE = 0o120000;
+const ERRNO_MAX = 4095;
+
+/**
+ * All messages of one record, in order. Data, statuses and digests are views into `record`; names are copies.
+ * @throws WireError
+ */
+export function decodeMessages(record: Buffer): Message[] {
+  const messages: Message[] = [];
+  let at = 0;
+  while (at < record.length) {
+    if (record.length - at < MESSAGE_HEADER_BYTES) throw new WireError(`truncated: ${record.length - at} bytes are no message header`);
+    const length = record.readUInt32LE(at);
+    if (length < MESSAGE_HEADER_BYTES || length > record.length - at) {
+      throw new WireError(`a message of ${length} bytes in a record that has ${record.length - at} left`);
+    }
+    messages.push(decodeMessage(record.subarray(at, at + length)));
+    at += length;
+  }
+  return messages;
+}
+
+function decodeMessage(bytes: Buffer): Message {
+  const from = new ByteReader(bytes);
+  from.u32();
+  const type = from.u32();
+  const kind = KIND.get(type);
+  if (kind === undefined) throw new WireError(`message type ${type} does not exist`);
+  const message = decodeBody(from, kind, from.size());
+  from.end();
+  return message;
+}
+
+function decodeBody(from: ByteReader, kind: Message['kind'], seq: number): Message {
+  switch (kind) {
+    case 'ping':
+    case 'pong':
+      return { kind, seq: lone(seq) };
+    case 'failed':
+      return { kind, seq: lone(seq), code: text(from), message: text(from) };
+    case 'resync-sync':
+    case 'resync-finish':
+      return { kind, seq };
+    case 'ack':
+      return { kind, seq, errno: errno(from) };
+    case 'introduce':
+    case 'bind':
+    case 'link': {
+      const object = id(from);
+      return { kind, seq, object, ...place(from) };
+    }
+    case 'create':
+      return { kind, seq, ...place(from), ...newObject(from) };
+    case 'unlink':
+    case 'rmdir':
+      return { kind, seq, ...place(from) };
+    case 'rename': {
+      const { parent, name } = place(from);
+      const to = place(from);
+      return { kind, seq, parent, name, newParent: to.parent, newName: to.name, flags: atMost(from.u32(), 2, 'rename flags') };
+    }
+    case 'setattr':
+      return {
+        kind,
+        seq,
+        object: id(from),
+        valid: atMost(from.u32(), VALID_ALL, 'valid bits'),
+        mode: atMost(from.u32(), 0o177777, 'mode'),
+        uid: from.u32(),
+        gid: from.u32(),
+        size: from.size(),
+        atime: time(from),
+        mtime: time(from),
+      };
+    case 'write':
+    case 'data': {
+      const object = id(from);
+      const offset = from.size();
+      return { kind, seq, object, offset, data: from.view(atMost(from.u32(), DATA_BYTES_MAX, 'data length')) };
+    }
+    case 'fallocate':
+      return { kind, seq, object: id(from), mode: from.u32(), offset: from.size(), length: from.size() };
+    case 'hole':
+      return { kind, seq, object: id(from), offset: from.size(), length: from.size() };
+    case 'digest': {
+      const object = id(from);
+      const offset = from.size();
+      if (offset % GRANULE_BYTES !== 0) throw new WireError(`digest offset ${offset} is not a multiple of ${GRANULE_BYTES}`);
+      return { kind, seq, object, offset, length: atMost(from.size(), DIGEST_SPAN_BYTES_MAX, 'digest span') };
+    }
+    case 'fsync':
+      return { kind, seq, object: id(from), datasync: flag(from) };
+    case 'checkpoint':
+      return { kind, seq, phase: flag(from) ? 'done' : 'begin' };
+    case 'times': {
+      const stamps: Stamp[] = [];
+      for (let left = atMost(from.u32(), STAMPS_MAX, 'number of stamps'); left > 0; left -= 1) {
+        stamps.push({ object: id(from), atime: time(from), mtime: time(from) });
+      }
+      return { kind, seq, stamps };
+    }
+    case 'resync-begin':
+      return { kind, seq, mode: flag(from) ? 'compare' : 'journal' };
+    case 'clear': {
+      const directory = id(from);
+      const bits = atMost(from.u8(), 7, 'clear flags');
+      const parts = { complete: (bits & 1) !== 0, first: (bits & 2) !== 0, last: (bits & 4) !== 0 };
+      return { kind, seq, directory, ...parts, entries: entries(from, directory) };
+    }
+    case 'place': {
+      const directory = id(from);
+      return { kind, seq, directory, entries: entries(from, directory) };
+    }
+    case 'attributes':
+      return {
+        kind,
+        seq,
+        object: id(from),
+        mode: fileMode(from),
+        uid: from.u32(),
+        gid: from.u32(),
+        size: from.size(),
+        atime: time(from),
+        mtime: time(from),
+      };
+    case 'statuses': {
+      const error = errno(from);
+      const statuses = from.view(atMost(from.u32(), ENTRIES_MAX, 'number of statuses'));
+      if (statuses.some((status) => status > STATUS_MAX)) throw new WireError('an entry status that does not exist');
+      return { kind, seq, errno: error, statuses };
+    }
+    case 'digests': {
+      const error = errno(from);
+      const size = from.size();
+      const length = atMost(from.u32(), (DIGEST_SPAN_BYTES_MAX / GRANULE_BYTES) * DIGEST_BYTES, 'digests length');
+      if (length % DIGEST_BYTES !== 0) throw new WireError(`digests of ${length} bytes`);
+      return { kind, seq, errno: error, size, digests: from.view(length) };
+    }
+  }
+}
+
+function lone(seq: number): 0 {
+  if (seq !== 0) throw new WireError(`sequence number ${seq} on a message that has none`);
+  return 0;
+}
+
+function id(from: ByteReader): bigint {
+  const value = from.u64();
+  if (value === 0n) throw new WireError('object id 0');
+  return value;
+}
+
+function atMost(value: number, bound: number, what: string): number {
+  if (value > bound) throw new WireError(`${what} ${value} is more than ${bound}`);
+  return value;
+}
+
+function flag(from: ByteReader): boolean {
+  return atMost(from.u8(), 1, 'flag') === 1;
+}
+
+function errno(from: ByteReader): number {
+  return atMost(from.u32(), ERRNO_MAX, 'errno');
+}
+
+function text(from: ByteReader): string {
+  return from.view(atMost(from.u16(), REASON_BYTES_MAX, 'text length')).toString('utf8');
+}
+
+function time(from: ByteReader): TimeSpec {
+  return { seconds: from.signed(), nanoseconds: atMost(from.u32(), 999_999_999, 'nanoseconds') };
+}
+
+function fileMode(from: ByteReader): number {
+  const mode = atMost(from.u32(), 0o177777, 'mode');
+  if (!FILE_TYPES.has(mode & 0o170000)) throw new WireError(`mode 0${mode.toString(8)} has no file type`);
+  return mode;
+}
+
+function place(from: ByteReader): { parent: bigint; name: Buffer } {
+  const parent = id(from);
+  return { parent, name: component(from, parent) };
+}
+
+/** One component of a path: nothing that could lead out of the tree or into what is Holdfast's own. */
+function component(from: ByteReader, parent: bigint): Buffer {
+  const bytes = from.copy(atMost(from.u8(), NAME_BYTES_MAX, 'name length'));
+  const refused = refusedName(bytes, isRootObject(parent));
+  if (refused !== undefined) throw new WireError(refused);
+  return bytes;
+}
+
+/** Why a name cannot be replicated; undefined when it can. */
+export function refusedName(name: Buffer, inRoot: boolean): string | undefined {
+  if (name.length === 0 || name.length > NAME_BYTES_MAX) return `a name of ${name.length} bytes`;
+  if (name.includes(0) || name.includes(0x2f)) return 'a name with a slash or a zero byte';
+  if (name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e))) return 'the name "." or ".."';
+  if (inRoot && name.equals(RESERVED)) return `the reserved name ${RESERVED_NAME}`;
+  return undefined;
+}
+
+const RESERVED = Buffer.from(RESERVED_NAME);
+
+function newObject(from: ByteReader): NewObject {
+  const object = id(from);
+  if (isRootObject(object)) throw new WireError(`id ${object} of a root for a new object`);
+  const mode = fileMode(from);
+  const owner = { uid: from.u32(), gid: from.u32(), rdev: from.u32() };
+  const target = from.copy(atMost(from.u16(), SYMLINK_BYTES_MAX, 'length of a link target'));
+  const isLink = (mode & 0o170000) === LINK_TYPE;
+  if (isLink !== target.length > 0 || target.includes(0)) throw new WireError('a link target that does not fit the type');
+  return { object, mode, ...owner, target };
+}
+
+function entries(from: ByteReader, directory: bigint): Entry[] {
+  const list: Entry[] = [];
+  for (let left = atMost(from.u32(), ENTRIES_MAX, 'number of entries'); left > 0; left -= 1) {
+    const name = component(from, directory);
+    list.push(flag(from) ? { name, what: newObject(from) } : { name });
+  }
+  return list;
+}

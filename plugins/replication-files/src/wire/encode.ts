@@ -1,0 +1,186 @@
+/** Messages to bytes: appended to the record that is being filled. The mirror of decode.ts. */
+import type { ByteWriter } from './bytes.js';
+import { MESSAGE_HEADER_BYTES, TYPE, VALID } from './messages.js';
+import type { Entry, Message, NewObject, TimeSpec } from './messages.js';
+
+/** Bytes that a message needs, at most: to decide whether it still fits into a record. */
+export function encodedBytesMax(message: Message): number {
+  switch (message.kind) {
+    case 'write':
+    case 'data':
+      return MESSAGE_HEADER_BYTES + 32 + message.data.length;
+    case 'clear':
+    case 'place':
+      return message.entries.reduce((sum, entry) => sum + 64 + entry.name.length + (entry.what?.target.length ?? 0), MESSAGE_HEADER_BYTES + 32);
+    case 'times':
+      return MESSAGE_HEADER_BYTES + 16 + message.stamps.length * 32;
+    case 'statuses':
+      return MESSAGE_HEADER_BYTES + 16 + message.statuses.length;
+    case 'digests':
+      return MESSAGE_HEADER_BYTES + 32 + message.digests.length;
+    default:
+      return 8192;
+  }
+}
+
+/** Appends one message. */
+export function encodeMessage(to: ByteWriter, message: Message): void {
+  const at = to.length;
+  to.u32(0);
+  to.u32(TYPE[message.kind]);
+  to.size(message.seq);
+  encodeBody(to, message);
+  to.patchU32(at, to.length - at);
+}
+
+function encodeBody(to: ByteWriter, message: Message): void {
+  switch (message.kind) {
+    case 'ping':
+    case 'pong':
+    case 'resync-sync':
+    case 'resync-finish':
+      return;
+    case 'ack':
+      to.u32(message.errno);
+      return;
+    case 'failed':
+      text(to, message.code);
+      text(to, message.message);
+      return;
+    case 'introduce':
+    case 'bind':
+    case 'link':
+      to.u64(message.object);
+      to.u64(message.parent);
+      name(to, message.name);
+      return;
+    case 'create':
+      to.u64(message.parent);
+      name(to, message.name);
+      newObject(to, message);
+      return;
+    case 'unlink':
+    case 'rmdir':
+      to.u64(message.parent);
+      name(to, message.name);
+      return;
+    case 'rename':
+      to.u64(message.parent);
+      name(to, message.name);
+      to.u64(message.newParent);
+      name(to, message.newName);
+      to.u32(message.flags);
+      return;
+    case 'setattr':
+      to.u64(message.object);
+      to.u32(message.valid & Object.values(VALID).reduce((sum, bit) => sum | bit, 0));
+      to.u32(message.mode);
+      to.u32(message.uid);
+      to.u32(message.gid);
+      to.size(message.size);
+      time(to, message.atime);
+      time(to, message.mtime);
+      return;
+    case 'write':
+    case 'data':
+      to.u64(message.object);
+      to.size(message.offset);
+      to.u32(message.data.length);
+      to.raw(message.data);
+      return;
+    case 'fallocate':
+      to.u64(message.object);
+      to.u32(message.mode);
+      to.size(message.offset);
+      to.size(message.length);
+      return;
+    case 'hole':
+    case 'digest':
+      to.u64(message.object);
+      to.size(message.offset);
+      to.size(message.length);
+      return;
+    case 'fsync':
+      to.u64(message.object);
+      to.u8(message.datasync ? 1 : 0);
+      return;
+    case 'checkpoint':
+      to.u8(message.phase === 'begin' ? 0 : 1);
+      return;
+    case 'times':
+      to.u32(message.stamps.length);
+      for (const stamp of message.stamps) {
+        to.u64(stamp.object);
+        time(to, stamp.atime);
+        time(to, stamp.mtime);
+      }
+      return;
+    case 'resync-begin':
+      to.u8(message.mode === 'journal' ? 0 : 1);
+      return;
+    case 'clear':
+      to.u64(message.directory);
+      to.u8((message.complete ? 1 : 0) | (message.first ? 2 : 0) | (message.last ? 4 : 0));
+      entries(to, message.entries);
+      return;
+    case 'place':
+      to.u64(message.directory);
+      entries(to, message.entries);
+      return;
+    case 'attributes':
+      to.u64(message.object);
+      to.u32(message.mode);
+      to.u32(message.uid);
+      to.u32(message.gid);
+      to.size(message.size);
+      time(to, message.atime);
+      time(to, message.mtime);
+      return;
+    case 'statuses':
+      to.u32(message.errno);
+      to.u32(message.statuses.length);
+      to.raw(message.statuses);
+      return;
+    case 'digests':
+      to.u32(message.errno);
+      to.size(message.size);
+      to.u32(message.digests.length);
+      to.raw(message.digests);
+      return;
+  }
+}
+
+function name(to: ByteWriter, bytes: Buffer): void {
+  to.u8(bytes.length);
+  to.raw(bytes);
+}
+
+function text(to: ByteWriter, value: string): void {
+  const bytes = Buffer.from(value, 'utf8').subarray(0, 1024);
+  to.u16(bytes.length);
+  to.raw(bytes);
+}
+
+function time(to: ByteWriter, value: TimeSpec): void {
+  to.signed(value.seconds);
+  to.u32(value.nanoseconds);
+}
+
+function newObject(to: ByteWriter, value: NewObject): void {
+  to.u64(value.object);
+  to.u32(value.mode);
+  to.u32(value.uid);
+  to.u32(value.gid);
+  to.u32(value.rdev);
+  to.u16(value.target.length);
+  to.raw(value.target);
+}
+
+function entries(to: ByteWriter, list: readonly Entry[]): void {
+  to.u32(list.length);
+  for (const entry of list) {
+    name(to, entry.name);
+    to.u8(entry.what ? 1 : 0);
+    if (entry.what) newObject(to, entry.what);
+  }
+}

@@ -1,0 +1,31 @@
+/** Bounds and reserved values of the replication protocol. Every decoder refuses what exceeds them. */
+
+export const PROTOCOL_VERSION = 1;
+
+/** Data of one write or copied range: the FUSE limit for one request. */
+export const DATA_BYTES_MAX = 1 << 20;
+/** Clear text of one record: one full write, or a batch of smaller messages. */
+export const RECORD_BYTES_MAX = DATA_BYTES_MAX + (64 << 10);
+export const NAME_BYTES_MAX = 255;
+export const SYMLINK_BYTES_MAX = 4095;
+/** Entries of one CLEAR or PLACE message. */
+export const ENTRIES_MAX = 1024;
+/** Stamps of one TIMES message. */
+export const STAMPS_MAX = 4096;
+/** Sentence of a FAILED message. */
+export const REASON_BYTES_MAX = 1024;
+/** Content is compared and journalled in granules of this size. */
+export const GRANULE_BYTES = 64 << 10;
+/** Bytes compared by one DIGEST message. */
+export const DIGEST_SPAN_BYTES_MAX = 4 << 20;
+export const DIGEST_BYTES = 16;
+
+/** Ids 1..255 are the roots of the replicated directories, in the order of the configuration. */
+export const ROOT_OBJECT_MAX = 255n;
+/** Directory in each root that belongs to Holdfast: hidden, never replicated. */
+export const RESERVED_NAME = '.holdfast';
+
+/** True for the id of a replicated directory itself. */
+export function isRootObject(object: bigint): boolean {
+  return object >= 1n && object <= ROOT_OBJECT_MAX;
+}

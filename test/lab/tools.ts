@@ -1,0 +1,36 @@
+/** What a lab needs from the host, checked before anything is built. */
+import { accessSync, constants } from 'node:fs';
+import { join } from 'node:path';
+import { HoldfastError } from '@holdfast/sdk';
+
+/** Program and the Debian package that has it. */
+const TOOLS: Readonly<Record<string, string>> = {
+  unshare: 'util-linux',
+  nsenter: 'util-linux',
+  setpriv: 'util-linux',
+  mount: 'mount',
+  ip: 'iproute2',
+  nft: 'nftables',
+  'mkfs.ext4': 'e2fsprogs',
+  perl: 'perl-base',
+};
+
+const FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+/** @throws HF_LAB_ROOT, HF_LAB_TOOL naming the packages to install */
+export function requireTools(): void {
+  if (process.getuid?.() !== 0) throw new HoldfastError('HF_LAB_ROOT', 'a lab makes namespaces and mounts; run it as root');
+  const missing = Object.keys(TOOLS).filter((tool) => !FOLDERS.some((folder) => isExecutable(join(folder, tool))));
+  if (missing.length === 0) return;
+  const packages = [...new Set(missing.map((tool) => TOOLS[tool]))];
+  throw new HoldfastError('HF_LAB_TOOL', `not found: ${missing.join(', ')}; apt-get install ${packages.join(' ')}`, { missing, packages });
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
