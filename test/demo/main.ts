@@ -1,0 +1,154 @@
+/**
+ * `npm run demo`: a cluster of two whole nodes and a client on this machine, a client that never stops writing, and everything that can go
+ * wrong in a server room, live. Exits 1 when an acknowledged write was lost or the copies differ.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { HoldfastError, messageOf } from '@holdfast/sdk';
+import { HOLDFAST, LabCluster } from '../lab/cluster.js';
+import { playActs, type ActResult } from './acts.js';
+import { APPLICATIONS, VIRTUAL_IP, type Application } from './applications.js';
+import { compareNodes } from './still.js';
+import { Timeline } from './timeline.js';
+import { Workload } from './workload.js';
+
+const HELP = `Usage: npm run demo -- [options]
+
+Brings up two nodes and a client on this machine (namespaces; root is needed, nothing is left behind), protects an application, and shows
+power cut, failback, swap, stop and start under a client that writes all the time.
+
+  --app ledger|postgresql   application to protect (default: ledger; postgresql installs Debian's postgresql-15 when missing)
+  --json                    one JSON object as the last line: ok, acknowledged, lost, identical, acts
+  --keep                    leave the cluster up at the end until Ctrl-C, and say how to look at it
+  --calm SECONDS            how long the client writes undisturbed around each act (default: 1.5)
+  --logs FOLDER             keep the output of every process there
+  --help                    this text
+
+Exit status: 0 nothing lost and both copies identical, 1 otherwise.
+`;
+
+interface Options {
+  readonly application: Application;
+  readonly json: boolean;
+  readonly keep: boolean;
+  readonly calmMs: number;
+  readonly logs?: string;
+}
+
+function optionsOf(argv: readonly string[]): Options | undefined {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      app: { type: 'string', default: 'ledger' },
+      json: { type: 'boolean', default: false },
+      keep: { type: 'boolean', default: false },
+      calm: { type: 'string', default: '1.5' },
+      logs: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return undefined;
+  const application = APPLICATIONS[values.app];
+  if (application === undefined) {
+    throw new HoldfastError('HF_DEMO_APPLICATION', `--app ${values.app} is unknown; there are ${Object.keys(APPLICATIONS).join(' and ')}`);
+  }
+  const calmMs = Number(values.calm) * 1000;
+  if (!(calmMs > 0)) throw new HoldfastError('HF_DEMO_CALM', `--calm ${values.calm} is not a number of seconds`);
+  return { application, json: values.json, keep: values.keep, calmMs, ...(values.logs === undefined ? {} : { logs: values.logs }) };
+}
+
+function installMissing({ needs }: Application, say: (text: string) => void): void {
+  if (needs === undefined || existsSync(needs.file)) return;
+  say(`installing ${needs.package} (apt-get)`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  // The package must not start a database of its own on this machine.
+  execFileSync('sh', ['-c', 'mkdir -p /etc/postgresql-common && echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf']);
+  execFileSync('apt-get', ['update', '-q'], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  execFileSync('apt-get', ['install', '-yq', '--no-install-recommends', needs.package], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
+interface Outcome {
+  readonly ok: boolean;
+  readonly application: string;
+  readonly acknowledged: number;
+  readonly lost: number;
+  readonly identical: boolean;
+  readonly acts: readonly ActResult[];
+}
+
+async function perform(options: Options, timeline: Timeline): Promise<Outcome> {
+  const { application } = options;
+  installMissing(application, (text) => {
+    timeline.announce(text);
+  });
+  timeline.announce(`two nodes, n1 and n2, and a client; ${application.module} behind ${VIRTUAL_IP}, ${application.directory} replicated`);
+  const cluster = await LabCluster.create({
+    module: application.module,
+    onObservation: (observation) => {
+      timeline.observe(observation);
+    },
+    ...(options.logs === undefined ? {} : { keepLogs: options.logs }),
+  });
+  const end = (signal: NodeJS.Signals): void => {
+    void cluster.close().finally(() => process.exit(signal === 'SIGINT' ? 130 : 143));
+  };
+  process.once('SIGINT', end);
+  process.once('SIGTERM', end);
+  try {
+    await cluster.startBoth();
+    const workload = await Workload.start(cluster.lab.client, application, VIRTUAL_IP);
+    const ticker = setInterval(() => {
+      timeline.progress(`${workload.acknowledged} writes acknowledged`);
+    }, 200);
+    const announce = (text: string): void => {
+      timeline.announce(text);
+    };
+    const acts = await playActs({ cluster, workload, announce, calmMs: options.calmMs }).finally(() => {
+      clearInterval(ticker);
+    });
+    const { acknowledged, lost } = await workload.verify();
+    const comparison = await compareNodes(cluster, application);
+    timeline.table(acts);
+    timeline.say(`writes acknowledged: ${acknowledged}`);
+    timeline.say(`writes lost:         ${lost.length}${lost.length === 0 ? '' : ` (${lost.slice(0, 5).join(', ')} …)`}`);
+    timeline.say(`copies compared:     ${comparison.objects} objects, ${comparison.bytes} bytes: ${comparison.identical ? 'identical' : 'DIFFERENT'}`);
+    for (const difference of comparison.differences) timeline.say(`  ${difference}`);
+    if (options.keep) await keep(cluster, timeline);
+    const ok = lost.length === 0 && comparison.identical;
+    return { ok, application: application.name, acknowledged, lost: lost.length, identical: comparison.identical, acts };
+  } finally {
+    process.removeListener('SIGINT', end);
+    process.removeListener('SIGTERM', end);
+    await cluster.close();
+  }
+}
+
+async function keep(cluster: LabCluster, timeline: Timeline): Promise<void> {
+  timeline.say(`\n${cluster.lab.describe()}`);
+  timeline.say(`\nInside a node:  ${HOLDFAST} state   |   ${HOLDFAST} log -m ${cluster.module} -f   |   ${HOLDFAST} swap -m ${cluster.module}`);
+  timeline.say('Ctrl-C ends the cluster.');
+  await new Promise<void>((resolve) => {
+    process.removeAllListeners('SIGINT');
+    process.once('SIGINT', () => {
+      resolve();
+    });
+  });
+}
+
+try {
+  const options = optionsOf(process.argv.slice(2));
+  if (options === undefined) {
+    process.stdout.write(HELP);
+  } else {
+    const out = options.json ? process.stderr : process.stdout;
+    const timeline = new Timeline(out, out.isTTY);
+    const outcome = await perform(options, timeline);
+    if (options.json) process.stdout.write(`${JSON.stringify(outcome)}\n`);
+    process.exitCode = outcome.ok ? 0 : 1;
+  }
+} catch (error) {
+  process.stderr.write(`demo: ${messageOf(error)}\n`);
+  if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ ok: false, error: messageOf(error) })}\n`);
+  process.exitCode = 1;
+}
