@@ -74,9 +74,13 @@ describe('API authentication', () => {
       "the other node's token": { authorization: `Bearer ${second.token}` },
     };
     const unknown: Route = { method: 'GET', path: '/api/v1/secret', isPublic: false };
-    const around: Route[] = ['/api/v1/nodes/node1/modules', '/api/v1//modules', '/api/v1/./modules', '/api/v1/health/../modules', '/api/v1/MODULES'].map(
-      (path) => ({ method: 'GET', path, isPublic: false }),
-    );
+    const around: Route[] = [
+      '/api/v1/nodes/node1/modules',
+      '/api/v1//modules',
+      '/api/v1/./modules',
+      '/api/v1/health/../modules',
+      '/api/v1/MODULES',
+    ].map((path) => ({ method: 'GET', path, isPublic: false }));
     for (const route of [...routes.filter(({ isPublic }) => !isPublic), unknown, ...around]) {
       for (const [label, headers] of Object.entries(wrong)) {
         assert.equal(await statusOf(route, headers), 401, `${route.method} ${route.path} with ${label}`);
@@ -113,10 +117,19 @@ describe('API authentication', () => {
       'the name of the node that is asked': { pskCallback: () => ({ psk: key, identity: 'node2' }) },
       'no key': { pskCallback: () => null },
       'TLS without key': { rejectUnauthorized: false },
-      'TLS 1.2': { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2', ciphers: 'PSK-AES128-GCM-SHA256', pskCallback: () => ({ psk: key, identity: 'node1' }) },
+      'TLS 1.2': {
+        minVersion: 'TLSv1.2',
+        maxVersion: 'TLSv1.2',
+        ciphers: 'PSK-AES128-GCM-SHA256',
+        pskCallback: () => ({ psk: key, identity: 'node1' }),
+      },
     };
     for (const [label, options] of Object.entries(attempts)) {
-      await assert.rejects(askPeer({ method: 'GET', path: '/api/v1/health', isPublic: true }, options), /alert|ssl|tls|ECONNRESET|disconnected/i, label);
+      await assert.rejects(
+        askPeer({ method: 'GET', path: '/api/v1/health', isPublic: true }, options),
+        /alert|ssl|tls|ECONNRESET|disconnected/i,
+        label,
+      );
     }
   });
 

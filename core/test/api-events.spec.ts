@@ -60,12 +60,30 @@ describe('API events and other nodes', () => {
     }
     await until('all entries arrived', () => all.entries.length === 50 && one.entries.length === 25 && remote.entries.length === 50);
     assert.deepEqual(all.entries, first.service.entries);
-    assert.deepEqual(one.entries, first.service.entries.filter((entry) => entry.module === 'ledger'));
+    assert.deepEqual(
+      one.entries,
+      first.service.entries.filter((entry) => entry.module === 'ledger'),
+    );
     assert.deepEqual(remote.entries, second.service.entries);
     for (const stream of [all, one, remote]) stream.abort();
     await Promise.all([all.done, one.done, remote.done]);
     assert.equal(all.failure(), undefined);
     await until('the agents forgot the clients', () => first.service.listeners.size === 0 && second.service.listeners.size === 0);
+  });
+
+  it('brings entries of the node itself to those who follow one module', async () => {
+    const stream = follow(client, { module: 'ledger' });
+    await stream.opened;
+    first.service.write('', 'the agent starts');
+    first.service.write('other', 'not for us');
+    first.service.write('ledger', 'last');
+    await until('two entries', () => stream.entries.length >= 2);
+    assert.deepEqual(
+      stream.entries.map((entry) => entry.text),
+      ['the agent starts', 'last'],
+    );
+    stream.abort();
+    await stream.done;
   });
 
   it('brings what a returning client missed first, each entry once', async () => {
@@ -82,7 +100,10 @@ describe('API events and other nodes', () => {
     await until('entries 8 to 12', () => stream.entries.length >= 5);
     first.service.write('ledger', 'entry 13');
     await until('entry 13', () => stream.entries.at(-1)?.text === 'entry 13');
-    assert.deepEqual(stream.entries.map((entry) => entry.sequence), [8, 9, 10, 11, 12, 13]);
+    assert.deepEqual(
+      stream.entries.map((entry) => entry.sequence),
+      [8, 9, 10, 11, 12, 13],
+    );
     stream.abort();
     await stream.done;
   });
@@ -133,7 +154,7 @@ describe('API events and other nodes', () => {
     assert.ok(performance.now() - began < 2_000, `close took ${Math.round(performance.now() - began)} ms`);
     await Promise.all([local.done, remote.done]);
     assert.equal(local.failure()?.code, 'HF_API_STREAM_ENDED');
-    assert.equal((await stuck as { code?: string }).code, 'HF_AGENT_UNREACHABLE');
+    assert.equal(((await stuck) as { code?: string }).code, 'HF_AGENT_UNREACHABLE');
     // The first call may still meet a pooled connection that was just cut.
     await assert.rejects(client.health(), { code: /^HF_AGENT_(NOT_RUNNING|UNREACHABLE)$/ });
     await assert.rejects(client.health(), { code: 'HF_AGENT_NOT_RUNNING' });
@@ -146,12 +167,15 @@ describe('API events and other nodes', () => {
     await remote.opened;
     await second.close();
     await remote.done;
-    assert.ok(['HF_API_STREAM_ENDED', 'HF_AGENT_UNREACHABLE'].includes(remote.failure()?.code ?? ''), String(remote.failure()));
-    await assert.rejects(client.onNode('node2').module('ledger'), { code: 'HF_NODE_UNREACHABLE', message: /node "node2" at 127\.0\.0\.2 port \d+: .*ECONNREFUSED/ });
+    assert.ok(['HF_API_STREAM_ENDED', 'HF_AGENT_UNREACHABLE'].includes(remote.failure()?.code ?? ''), remote.failure()?.code);
+    await assert.rejects(client.onNode('node2').module('ledger'), {
+      code: 'HF_NODE_UNREACHABLE',
+      message: /node "node2" at 127\.0\.0\.2 port \d+: .*ECONNREFUSED/,
+    });
     assert.equal((await client.module('ledger')).node, 'node1');
   });
 
-  it('passes the other node\'s own errors and commands through', async () => {
+  it("passes the other node's own errors and commands through", async () => {
     await assert.rejects(client.onNode('node2').module('absent'), { code: 'HF_MODULE_UNKNOWN', message: /on node2$/ });
     await client.onNode('node2').command('ledger', 'swap', { identity: 'x' });
     assert.deepEqual(second.service.commands, [{ module: 'ledger', verb: 'swap', options: { identity: 'x' } }]);
@@ -161,7 +185,10 @@ describe('API events and other nodes', () => {
   it('never forwards the token of this node', async () => {
     const seen: string[] = [];
     const listener = await silentNode((socket) => socket.on('data', (chunk: Buffer) => seen.push(chunk.toString('latin1'))));
-    const asked = client.onNode('node3').cluster().catch(() => undefined);
+    const asked = client
+      .onNode('node3')
+      .cluster()
+      .catch(() => undefined);
     await until('the connection', () => seen.length > 0);
     assert.ok(!seen.join('').includes(first.token));
     await listener.close();
@@ -179,7 +206,13 @@ describe('API events and other nodes', () => {
   it('tells a node with another cluster key from one that is down', async () => {
     await second.close();
     const { startMemoryAgent } = await import('./api-memory-agent.js');
-    const wrong: PeerOptions = { ...peer, localNode: 'node2', address: '127.0.0.2', clusterKey: new Uint8Array(32), peers: [{ name: 'node1', address: '127.0.0.1' }] };
+    const wrong: PeerOptions = {
+      ...peer,
+      localNode: 'node2',
+      address: '127.0.0.2',
+      clusterKey: new Uint8Array(32),
+      peers: [{ name: 'node1', address: '127.0.0.1' }],
+    };
     const impostor = await startMemoryAgent('node2', wrong);
     try {
       await assert.rejects(client.onNode('node2').cluster(), { code: 'HF_NODE_UNREACHABLE', message: /same cluster\.key/ });

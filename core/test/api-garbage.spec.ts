@@ -26,7 +26,11 @@ describe('API against garbage', () => {
     assert.equal(({} as Record<string, unknown>)['polluted'], undefined);
   });
 
-  async function post(path: string, body: string, contentType = 'application/json'): Promise<{ status: number; code: string; text: string }> {
+  async function post(
+    path: string,
+    body: string,
+    contentType = 'application/json',
+  ): Promise<{ status: number; code: string; text: string }> {
     const response = await fetch(first.baseUrl + path, {
       method: 'POST',
       headers: { authorization: `Bearer ${first.token}`, 'content-type': contentType },
@@ -66,7 +70,9 @@ describe('API against garbage', () => {
   });
 
   it('refuses request smuggling by two lengths', async () => {
-    const both = 'POST /api/v1/modules HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /api/v1/health HTTP/1.1\r\n\r\n';
+    const both =
+      'POST /api/v1/modules HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n' +
+      '0\r\n\r\nGET /api/v1/health HTTP/1.1\r\n\r\n';
     const answer = await exchange('127.0.0.1', first.api.port, both);
     assert.doesNotMatch(answer, / 200 /);
   });
@@ -86,7 +92,18 @@ describe('API against garbage', () => {
 
   it('refuses what is not JSON, not an object, or not declared as JSON', async () => {
     for (const path of ['/api/v1/modules/ledger/commands', '/api/v1/nodes/node2/modules/ledger/commands']) {
-      for (const body of ['', '{', '{"verb":', 'null', '[]', '"start"', '42', '\0', '{"verb":"start"}}', randomBytes(64).toString('latin1')]) {
+      for (const body of [
+        '',
+        '{',
+        '{"verb":',
+        'null',
+        '[]',
+        '"start"',
+        '42',
+        '\0',
+        '{"verb":"start"}}',
+        randomBytes(64).toString('latin1'),
+      ]) {
         const { status } = await post(path, body);
         assert.equal(status, 400, `${path} ${JSON.stringify(body)}`);
       }
@@ -127,8 +144,19 @@ describe('API against garbage', () => {
       assert.deepEqual([status, code], [400, 'HF_API_REQUEST_INVALID'], JSON.stringify(body));
     }
     for (const folder of ['relative', '', 7]) assert.equal((await post('/api/v1/modules', JSON.stringify({ folder }))).status, 400);
-    for (const query of ['limit=ten', 'limit=-1', 'limit=1e3', 'after=1.5', 'levels=X', 'limit=1&limit=2', 'other=1', 'after=9999999999999999']) {
-      const response = await fetch(`${first.baseUrl}/api/v1/modules/ledger/log?${query}`, { headers: { authorization: `Bearer ${first.token}` } });
+    for (const query of [
+      'limit=ten',
+      'limit=-1',
+      'limit=1e3',
+      'after=1.5',
+      'levels=X',
+      'limit=1&limit=2',
+      'other=1',
+      'after=9999999999999999',
+    ]) {
+      const response = await fetch(`${first.baseUrl}/api/v1/modules/ledger/log?${query}`, {
+        headers: { authorization: `Bearer ${first.token}` },
+      });
       assert.equal(response.status, 400, query);
     }
   });

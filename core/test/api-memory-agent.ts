@@ -6,7 +6,16 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
 import { HoldfastError } from '@holdfast/sdk';
 import { pino } from 'pino';
-import type { AgentService, ClusterView, LogEntry, ModuleListEntry, ModuleView, ResourceView, Verb, VerbOptions } from '../src/api/contract.js';
+import type {
+  AgentService,
+  ClusterView,
+  LogEntry,
+  ModuleListEntry,
+  ModuleView,
+  ResourceView,
+  Verb,
+  VerbOptions,
+} from '../src/api/contract.js';
 import { type Api, createApi } from '../src/api/server.js';
 import type { PeerOptions } from '../src/api/peer-tls.js';
 
@@ -65,7 +74,14 @@ export class MemoryService implements AgentService {
   }
 
   async modules(): Promise<readonly ModuleListEntry[]> {
-    return [...this.views.values()].map(({ module, id }) => ({ module, id, title: module, version: '1.0.0', configured: true, edited: false }));
+    return [...this.views.values()].map(({ module, id }) => ({
+      module,
+      id,
+      title: module,
+      version: '1.0.0',
+      configured: true,
+      edited: false,
+    }));
   }
 
   async module(name: string): Promise<ModuleView> {
@@ -88,7 +104,10 @@ export class MemoryService implements AgentService {
   async log(name: string, query: { after?: number; limit?: number; levels?: string }): Promise<readonly LogEntry[]> {
     this.known(name);
     const matching = this.entries.filter(
-      (entry) => entry.module === name && entry.sequence > (query.after ?? 0) && (query.levels ?? entry.level).includes(entry.level),
+      (entry) =>
+        (entry.module === name || entry.module === '') &&
+        entry.sequence > (query.after ?? 0) &&
+        (query.levels ?? entry.level).includes(entry.level),
     );
     return matching.slice(-(query.limit ?? 300));
   }
@@ -97,7 +116,9 @@ export class MemoryService implements AgentService {
     const view = this.known(name);
     if (options.nosync === true) throw new HoldfastError('HF_COMMAND_UNSUPPORTED', 'swap nosync is not supported');
     if (verb === 'start' && view.phase !== 'STOP') {
-      throw new HoldfastError('HF_COMMAND_REFUSED', `${name} is ${view.phase}: only a stopped module can be started`, { phase: view.phase });
+      throw new HoldfastError('HF_COMMAND_REFUSED', `${name} is ${view.phase}: only a stopped module can be started`, {
+        phase: view.phase,
+      });
     }
     const command = { module: name, verb, options };
     this.commands.push(command);
@@ -181,6 +202,8 @@ export interface MemoryAgent {
   readonly api: Api;
   readonly token: string;
   readonly baseUrl: string;
+  /** Closes the API and opens it again on the same port. */
+  restart(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -188,12 +211,27 @@ export async function startMemoryAgent(node: string, peer?: PeerOptions, onLog?:
   const service = new MemoryService(node);
   const token = randomBytes(32).toString('hex');
   const log = pino({ level: 'debug' }, { write: (line: string) => onLog?.(line) });
-  const api = await createApi({ service, token, log, loopback: { host: '127.0.0.1', port: 0 }, ...(peer === undefined ? {} : { peer }) });
-  return { service, api, token, baseUrl: `http://127.0.0.1:${api.port}`, close: () => api.close() };
+  const open = (port: number): Promise<Api> =>
+    createApi({ service, token, log, loopback: { host: '127.0.0.1', port }, ...(peer === undefined ? {} : { peer }) });
+  let api = await open(0);
+  const { port } = api;
+  return {
+    service,
+    token,
+    api,
+    baseUrl: `http://127.0.0.1:${port}`,
+    restart: async () => {
+      await api.close();
+      api = await open(port);
+    },
+    close: () => api.close(),
+  };
 }
 
 /** node1 on 127.0.0.1 and node2 on 127.0.0.2, with the same peer port and cluster key; node3 is in the cluster and was never started. */
-export async function startMemoryPair(onLog?: (line: string) => void): Promise<{ first: MemoryAgent; second: MemoryAgent; peer: PeerOptions }> {
+export async function startMemoryPair(
+  onLog?: (line: string) => void,
+): Promise<{ first: MemoryAgent; second: MemoryAgent; peer: PeerOptions }> {
   const port = await freePort();
   const clusterKey = randomBytes(32);
   const nodes = [
@@ -213,7 +251,11 @@ export async function startMemoryPair(onLog?: (line: string) => void): Promise<{
   try {
     const second = await startMemoryAgent('node2', peerOf('node2', '127.0.0.2'), onLog);
     for (const { service } of [first, second]) {
-      service.clusterNodes = nodes.map((node) => ({ ...node, reachable: node.name !== 'node3', ...(node.name === 'node3' ? {} : { digest: 'c0ffee' }) }));
+      service.clusterNodes = nodes.map((node) => ({
+        ...node,
+        reachable: node.name !== 'node3',
+        ...(node.name === 'node3' ? {} : { digest: 'c0ffee' }),
+      }));
     }
     return { first, second, peer };
   } catch (error) {

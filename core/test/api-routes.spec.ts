@@ -101,7 +101,8 @@ describe('API routes', () => {
 
   it('tells a load balancer 200 only while the module serves here', async () => {
     const view = agent.service.addModule('web');
-    const probe = async (method = 'GET', name = 'web'): Promise<number> => (await fetch(`${agent.baseUrl}/var/modules/${name}/ready.txt`, { method })).status;
+    const probe = async (method = 'GET', name = 'web'): Promise<number> =>
+      (await fetch(`${agent.baseUrl}/var/modules/${name}/ready.txt`, { method })).status;
     for (const phase of ['STOP', 'WAIT', 'ALONE', 'PRIM', 'SECOND', 'UP', 'NOT CONFIGURED'] as const) {
       for (const quality of ['NotReady', 'Transient', 'Ready'] as const) {
         Object.assign(view, { phase, quality });
@@ -126,7 +127,10 @@ describe('API routes', () => {
 
   it('describes every route in the OpenAPI document', async () => {
     const response = await fetch(`${agent.baseUrl}/api/v1/openapi.json`, { headers: { authorization: `Bearer ${agent.token}` } });
-    const document = (await response.json()) as { openapi: string; paths: Record<string, Record<string, { summary?: string; responses: object }>> };
+    const document = (await response.json()) as {
+      openapi: string;
+      paths: Record<string, Record<string, { summary?: string; responses: object }>>;
+    };
     assert.equal(document.openapi, '3.1.0');
     for (const [path, methods] of Object.entries(document.paths)) {
       for (const [method, operation] of Object.entries(methods)) {
@@ -139,7 +143,12 @@ describe('API routes', () => {
   it('names the port that is taken', async () => {
     const { createApi } = await import('../src/api/server.js');
     const { pino } = await import('pino');
-    const taken = { service: agent.service, token: agent.token, log: pino({ level: 'silent' }), loopback: { host: '127.0.0.1', port: agent.api.port } };
+    const taken = {
+      service: agent.service,
+      token: agent.token,
+      log: pino({ level: 'silent' }),
+      loopback: { host: '127.0.0.1', port: agent.api.port },
+    };
     await assert.rejects(createApi(taken), { code: 'HF_API_LISTEN', message: new RegExp(`port ${agent.api.port}: .*EADDRINUSE`) });
   });
 });

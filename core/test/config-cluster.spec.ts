@@ -39,7 +39,10 @@ describe('cluster.xml', () => {
 
   it('uses the first network for commands when none is marked, and port 4800', () => {
     const { lans, port } = parse(cluster(lan(PAIR) + lan(node(1, 'fe80::1%eth0') + node(2, 'fe80::2%eth0'), 'b')));
-    assert.deepEqual(lans.map(({ command }) => command), [true, false]);
+    assert.deepEqual(
+      lans.map(({ command }) => command),
+      [true, false],
+    );
     assert.equal(port, 4800);
   });
 
@@ -49,42 +52,59 @@ describe('cluster.xml', () => {
 
   it('has the same digest whatever the comments, blanks and order of attributes, and another for another address', () => {
     const one = parse(cluster(lan(PAIR)));
-    const two = parse(`<!DOCTYPE cluster><!-- same --><cluster><lans><lan   name='default'>${PAIR.replace('name="node1" addr="10.0.0.1"', 'addr="10.0.0.1" name="node1"')}</lan></lans></cluster>`);
+    const two = parse(
+      `<!DOCTYPE cluster><!-- same --><cluster><lans><lan   name='default'>${PAIR.replace('name="node1" addr="10.0.0.1"', 'addr="10.0.0.1" name="node1"')}</lan></lans></cluster>`,
+    );
     const other = parse(cluster(lan(node(1, '10.0.0.1') + node(2, '10.0.0.9'))));
     assert.equal(one.digest, two.digest);
     assert.notEqual(one.digest, other.digest);
   });
 
   it('refuses a host name and says to write the IP', () => {
-    refuses(() => parse(cluster(lan(PAIR.replace('10.0.0.2', 'node2.example')))), 'HF_CONFIG_ADDRESS', '3:71', /"node2.example".*write the IP/);
-    refuses(() => parse(cluster(lan(node(1, '10.0.0.1', ' laddr="x"') + node(2, '10.0.0.2')))), 'HF_CONFIG_ADDRESS', '3:55', /laddr="x"/);
+    refuses(
+      () => parse(cluster(lan(PAIR.replace('10.0.0.2', 'node2.example')))),
+      'HF_CONFIG_ADDRESS',
+      '3:76',
+      /"node2.example".*write the IP/,
+    );
+    refuses(() => parse(cluster(lan(node(1, '10.0.0.1', ' laddr="x"') + node(2, '10.0.0.2')))), 'HF_CONFIG_ADDRESS', '3:56', /laddr="x"/);
   });
 
   it('refuses addresses that are not those of one host', () => {
     for (const addr of ['0.0.0.0', '224.0.0.1', '255.255.255.255', '::', 'ff02::1']) {
       const other = addr.includes(':') ? 'fd00::1' : '10.0.0.1';
-      refuses(() => parse(cluster(lan(node(1, addr) + node(2, other)))), 'HF_CONFIG_ADDRESS', '3:39', /not the address of one host/);
+      refuses(() => parse(cluster(lan(node(1, addr) + node(2, other)))), 'HF_CONFIG_ADDRESS', '3:40', /not the address of one host/);
     }
   });
 
   it('refuses one address for two, in whatever spelling', () => {
-    refuses(() => parse(cluster(lan(node(1, '10.0.0.1') + node(2, '10.0.0.1')))), 'HF_CONFIG_ADDRESS_DUPLICATE', '3:71', /already that of node node1/);
+    refuses(
+      () => parse(cluster(lan(node(1, '10.0.0.1') + node(2, '10.0.0.1')))),
+      'HF_CONFIG_ADDRESS_DUPLICATE',
+      '3:76',
+      /already that of node node1/,
+    );
     const spelled = lan(node(1, 'fd00::1') + node(2, '[fd00:0:0::0001]'));
-    refuses(() => parse(cluster(spelled)), 'HF_CONFIG_ADDRESS_DUPLICATE', '3:70', /fd00/);
+    refuses(() => parse(cluster(spelled)), 'HF_CONFIG_ADDRESS_DUPLICATE', '3:75', /fd00/);
     const overLans = `${lan(PAIR)}\n${lan(node(1, '10.0.0.1') + node(2, '10.0.1.2'), 'b')}`;
-    refuses(() => parse(cluster(overLans)), 'HF_CONFIG_ADDRESS_DUPLICATE', '4:33', /node1 in lan b is already that of node node1 in lan default/);
+    refuses(
+      () => parse(cluster(overLans)),
+      'HF_CONFIG_ADDRESS_DUPLICATE',
+      '4:34',
+      /node1 in lan b is already that of node node1 in lan default/,
+    );
   });
 
   it('refuses IPv4 and IPv6 in one network', () => {
-    refuses(() => parse(cluster(lan(node(1, '10.0.0.1') + node(2, 'fd00::1')))), 'HF_CONFIG_ADDRESS', '3:71', /is IPv6, but/);
+    refuses(() => parse(cluster(lan(node(1, '10.0.0.1') + node(2, 'fd00::1')))), 'HF_CONFIG_ADDRESS', '3:76', /is IPv6, but/);
   });
 
   it('refuses equal names and names with a meaning', () => {
-    refuses(() => parse(cluster(lan(node(1, '10.0.0.1') + node(1, '10.0.0.2')))), 'HF_CONFIG_NAME_DUPLICATE', '3:58', /listed twice/);
+    refuses(() => parse(cluster(lan(node(1, '10.0.0.1') + node(1, '10.0.0.2')))), 'HF_CONFIG_NAME_DUPLICATE', '3:63', /listed twice/);
     const lans = `${lan(PAIR)}\n${lan(node(1, '10.1.0.1') + node(2, '10.1.0.2'))}`;
     refuses(() => parse(cluster(lans)), 'HF_CONFIG_NAME_DUPLICATE', '4:6', /two lans are named "default"/);
-    refuses(() => parse(cluster(lan(PAIR.replace('node2', 'alone')))), 'HF_CONFIG_VALUE', '3:58', /meaning in defaultprim/);
-    refuses(() => parse(cluster(lan(PAIR.replace('node2', '../x')))), 'HF_CONFIG_VALUE', '3:58', /letters, digits/);
+    refuses(() => parse(cluster(lan(PAIR.replace('node2', 'alone')))), 'HF_CONFIG_VALUE', '3:63', /meaning in defaultprim/);
+    refuses(() => parse(cluster(lan(PAIR.replace('node2', '../x')))), 'HF_CONFIG_VALUE', '3:63', /letters, digits/);
   });
 
   it('refuses networks with different nodes', () => {

@@ -2,7 +2,14 @@
 import { HoldfastError } from '@holdfast/sdk';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { type ConfigErrorCode, type ConfigProblem, type ContributedSchema, type ParsedModule, parseCluster, parseModule } from '../src/config/index.js';
+import {
+  type ConfigErrorCode,
+  type ConfigProblem,
+  type ContributedSchema,
+  type ParsedModule,
+  parseCluster,
+  parseModule,
+} from '../src/config/index.js';
 import type { ClusterConfiguration } from '../src/model/configuration.js';
 
 export function fixture(name: string): string {
@@ -56,7 +63,9 @@ const PROC = element(
   { anyOf: [{ required: ['name'] }, { required: ['argregex'] }] },
 );
 
-const ERRD = element({ polltimer: { type: 'integer', 'x-unit': 's', minimum: 1, default: 30 }, proc: children(PROC, { minItems: 1 }) }, ['proc']);
+const ERRD = element({ polltimer: { type: 'integer', 'x-unit': 's', minimum: 1, default: 30 }, proc: children(PROC, { minItems: 1 }) }, [
+  'proc',
+]);
 
 const NOT_REPLICATED = element({ path: { type: 'string' }, regexpath: { type: 'string', format: 'regex' } }, [], {
   oneOf: [{ required: ['path'] }, { required: ['regexpath'] }],
@@ -84,7 +93,11 @@ const RFS = element(
 );
 
 const VIRTUAL_ADDR = element(
-  { addr: { type: 'string', format: 'ip' }, where: { enum: ['one_side_alias', 'one_side'], default: 'one_side_alias' }, check: { type: 'boolean', default: true } },
+  {
+    addr: { type: 'string', format: 'ip' },
+    where: { enum: ['one_side_alias', 'one_side'], default: 'one_side_alias' },
+    check: { type: 'boolean', default: true },
+  },
   ['addr'],
 );
 const INTERFACE = element(

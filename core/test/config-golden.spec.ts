@@ -31,7 +31,8 @@ describe('a full mirror configuration', () => {
   });
 
   it('has another digest for another id, script digest, macro value or attribute, and the same for another layout', () => {
-    const digest = (xml: string, change: Parameters<typeof parse>[1] = {}): string => parse(xml, { environment, ...change }).configuration.digest;
+    const digest = (xml: string, change: Parameters<typeof parse>[1] = {}): string =>
+      parse(xml, { environment, ...change }).configuration.digest;
     const xml = fixture('mirror.xml');
     const original = digest(xml);
     assert.equal(digest(xml.replaceAll('\n', '\r\n').replace('boot="auto" boot_delay="10"', 'boot_delay="10"   boot="auto"')), original);
@@ -91,22 +92,76 @@ describe('garbage as configuration', () => {
       if (!(error instanceof HoldfastError) || !error.code.startsWith('HF_CONFIG_')) throw error;
     }
   };
-  const fragments = ['<safe>', '</safe>', '<service mode="mirror">', '</service>', '<heart ', '<heartbeat name="default"/>', '/>', '>', '<', '="', '"', '&', '&amp;']
-    .concat(["'", '%', '%A%', '<!--', '-->', '<![CDATA[', ']]>', '<!DOCTYPE safe>', '<!DOCTYPE', '<!ENTITY', '<?xml', '?>', '\n', ' ', '__proto__', 'constructor'])
-    .concat(['<tcp ident="a">', '<to addr="::1" port="1"/>', '</tcp>', '<check>', '</check>', '<macro name="A" value="%A%"/>', '\ufeff', '\0', '\ud800']);
-  const soup = fc.array(fc.oneof(fc.constantFrom(...fragments), fc.string({ maxLength: 8, unit: 'grapheme' })), { maxLength: 40 }).map((parts) => parts.join(''));
+  const fragments = [
+    '<safe>',
+    '</safe>',
+    '<service mode="mirror">',
+    '</service>',
+    '<heart ',
+    '<heartbeat name="default"/>',
+    '/>',
+    '>',
+    '<',
+    '="',
+    '"',
+    '&',
+    '&amp;',
+  ]
+    .concat([
+      "'",
+      '%',
+      '%A%',
+      '<!--',
+      '-->',
+      '<![CDATA[',
+      ']]>',
+      '<!DOCTYPE safe>',
+      '<!DOCTYPE',
+      '<!ENTITY',
+      '<?xml',
+      '?>',
+      '\n',
+      ' ',
+      '__proto__',
+      'constructor',
+    ])
+    .concat([
+      '<tcp ident="a">',
+      '<to addr="::1" port="1"/>',
+      '</tcp>',
+      '<check>',
+      '</check>',
+      '<macro name="A" value="%A%"/>',
+      '\ufeff',
+      '\0',
+      '\ud800',
+    ]);
+  const soup = fc
+    .array(fc.oneof(fc.constantFrom(...fragments), fc.string({ maxLength: 8, unit: 'grapheme' })), { maxLength: 40 })
+    .map((parts) => parts.join(''));
 
   it('is refused with a coded error or read, and never anything else', () => {
-    fc.assert(fc.property(soup, (xml) => coded(() => parse(xml))), { numRuns: 1500 });
-    fc.assert(fc.property(soup, (xml) => coded(() => parseCluster(xml, 'cluster.xml'))), { numRuns: 500 });
-    fc.assert(fc.property(soup, (xml) => coded(() => parse(mirror(xml)))), { numRuns: 1500 });
+    fc.assert(
+      fc.property(soup, (xml) => coded(() => parse(xml))),
+      { numRuns: 1500 },
+    );
+    fc.assert(
+      fc.property(soup, (xml) => coded(() => parseCluster(xml, 'cluster.xml'))),
+      { numRuns: 500 },
+    );
+    fc.assert(
+      fc.property(soup, (xml) => coded(() => parse(mirror(xml)))),
+      { numRuns: 1500 },
+    );
   });
 
   it('is refused with a coded error when a good file is damaged anywhere', () => {
     const good = fixture('mirror.xml');
     const damage = fc.tuple(fc.nat(good.length), fc.nat(20), fc.oneof(fc.constantFrom(...fragments), fc.string({ maxLength: 4 })));
     fc.assert(
-      fc.property(damage, ([at, length, text]) => coded(() => parse(good.slice(0, at) + text + good.slice(at + length), { environment: { NIC: 'e' } }))),
+      fc.property(damage, ([at, length, text]) =>
+        coded(() => parse(good.slice(0, at) + text + good.slice(at + length), { environment: { NIC: 'e' } })),
+      ),
       { numRuns: 1000 },
     );
   });
@@ -114,6 +169,9 @@ describe('garbage as configuration', () => {
   it('is refused with a coded error whatever stands in an attribute', () => {
     const value = fc.string({ maxLength: 20, unit: 'binary' }).map((text) => text.replaceAll('"', "'"));
     const name = fc.constantFrom('boot_delay', 'maxloop', 'failover', 'defaultprim', 'loop_interval', 'boot', 'automatic_reboot');
-    fc.assert(fc.property(name, value, (attribute, text) => coded(() => parse(mirror('', ` ${attribute}="${text}"`)))), { numRuns: 1000 });
+    fc.assert(
+      fc.property(name, value, (attribute, text) => coded(() => parse(mirror('', ` ${attribute}="${text}"`)))),
+      { numRuns: 1000 },
+    );
   });
 });

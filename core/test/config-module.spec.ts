@@ -1,7 +1,7 @@
-import { HoldfastError } from '@holdfast/sdk';
+import type { HoldfastError } from '@holdfast/sdk';
 import assert from 'node:assert/strict';
 import { CONFIG_ERRORS, parseCluster } from '../src/config/index.js';
-import { CLUSTER, ELEMENTS, HEART, fixture, mirror, parse, problemsOf, refuses, seenCodes } from './config-fixtures.js';
+import { ELEMENTS, HEART, mirror, parse, problemsOf, refuses, seenCodes } from './config-fixtures.js';
 
 describe('userconfig.xml as XML', () => {
   const malformed = 'HF_CONFIG_XML_MALFORMED';
@@ -11,7 +11,7 @@ describe('userconfig.xml as XML', () => {
   });
 
   it('names the place of a repeated attribute, a missing quote and a missing blank', () => {
-    refuses(() => parse('<safe>\n<service mode="mirror" mode="farm"/></safe>'), malformed, '2:23', /'mode' is repeated/);
+    refuses(() => parse('<safe>\n<service mode="mirror" mode="farm"/></safe>'), malformed, '2:24', /'mode' is repeated/);
     refuses(() => parse('<safe a=1/>'), malformed, '1:7', /without value/);
     refuses(() => parse('<safe>\n<service mode="mirror/></safe>'), malformed, '2:9', /open quote/);
   });
@@ -72,9 +72,12 @@ describe('userconfig.xml as XML', () => {
     problemsOf(() => parse('<safe>'.repeat(20_000) + '</safe>'.repeat(20_000)));
   });
 
-  it('reports at most 100 problems of a megabyte of nonsense, quickly', () => {
+  it('stops reading a megabyte of nonsense after 100 problems', () => {
     const xml = mirror('<x/>'.repeat(200_000));
-    assert.throws(() => parse(xml), (error: HoldfastError) => error.code === 'HF_CONFIG_INVALID' && error.message.includes('and 199900 more'));
+    assert.throws(
+      () => parse(xml),
+      (error: HoldfastError) => error.code === 'HF_CONFIG_INVALID' && error.message.endsWith('reading stopped here'),
+    );
   });
 
   it('keeps names that JavaScript objects have of their own apart', () => {
@@ -97,7 +100,12 @@ describe('elements and attributes of userconfig.xml', () => {
     refuses(() => parse(mirror('<check><tpc/></check>')), 'HF_CONFIG_ELEMENT_UNKNOWN', '3:8', /did you mean <tcp>/);
     refuses(() => parse(mirror('<zebra/>')), 'HF_CONFIG_ELEMENT_UNKNOWN', '3:1', /known: check, errd, heart, rfs, user, vip/);
     refuses(() => parse(`<safe><services/>${mirror('').slice(6)}`), 'HF_CONFIG_ELEMENT_UNKNOWN', '1:7', /did you mean <service>/);
-    refuses(() => parse(mirror('<errd><proc name="a"/><prox name="b"/></errd>')), 'HF_CONFIG_ELEMENT_UNKNOWN', '3:23', /did you mean "proc"/);
+    refuses(
+      () => parse(mirror('<errd><proc name="a"/><prox name="b"/></errd>')),
+      'HF_CONFIG_ELEMENT_UNKNOWN',
+      '3:23',
+      /did you mean "proc"/,
+    );
   });
 
   it('names the plug-in to install for an element that is known but not served', () => {
@@ -123,7 +131,7 @@ describe('elements and attributes of userconfig.xml', () => {
     const repeated = 'HF_CONFIG_ELEMENT_REPEATED';
     refuses(() => parse(mirror('<vip/>\n<vip/>')), repeated, '4:1', /only one <vip>; the first is in line 3/);
     refuses(() => parse(mirror('<rfs><replicated dir="/a"/></rfs>\n<rfs><replicated dir="/b"/></rfs>')), repeated, '4:1', /only one <rfs>/);
-    refuses(() => parse(`<safe><service mode="mirror">${HEART}</service><service/></safe>`), repeated, '1:84', /only one <service>/);
+    refuses(() => parse(`<safe><service mode="mirror">${HEART}</service><service/></safe>`), repeated, '1:82', /only one <service>/);
     const twice = '<check><tcp ident="a"><to addr="::1" port="1"/><to addr="::1" port="2"/></tcp></check>';
     refuses(() => parse(mirror(twice)), repeated, '3:48', /at most 1 <to>/);
   });
@@ -151,7 +159,8 @@ describe('elements and attributes of userconfig.xml', () => {
     const refused = 'HF_CONFIG_NOT_SUPPORTED';
     refuses(() => parse(mirror('', ' automatic_reboot="on"')), refused, '2:24', /automatic_reboot.*not supported yet/);
     refuses(() => parse(mirror('<rfs mountoversuffix="_x"><replicated dir="/a"/></rfs>')), refused, '3:6', /nothing is renamed/);
-    const heart = (attributes: string): string => `<safe><service mode="mirror"><heart><heartbeat name="default"${attributes}/></heart></service></safe>`;
+    const heart = (attributes: string): string =>
+      `<safe><service mode="mirror"><heart><heartbeat name="default"${attributes}/></heart></service></safe>`;
     refuses(() => parse(heart(' pulse="1s"')), refused, '1:63', /set it there/);
     parse(mirror('', ' automatic_reboot="off"'));
   });
@@ -176,7 +185,10 @@ describe('elements and attributes of userconfig.xml', () => {
         '5 HF_CONFIG_MACRO_UNKNOWN',
       ],
     );
-    assert.throws(() => parse(xml), /HF_CONFIG_INVALID: userconfig\.xml has 6 problems:\n {2}userconfig\.xml:2:24: HF_CONFIG_VALUE: boot="maybe"/);
+    assert.throws(
+      () => parse(xml),
+      /HF_CONFIG_INVALID: userconfig\.xml has 6 problems:\n {2}userconfig\.xml:2:24: HF_CONFIG_VALUE: boot="maybe"/,
+    );
   });
 });
 
@@ -186,7 +198,14 @@ describe('values of userconfig.xml', () => {
     (parse(xml).configuration.contributed[0]?.value['to'] as unknown as Readonly<Record<string, unknown>>[])[0] ?? {};
 
   it('delivers durations in the unit of the schema, bare numbers in the usual one', () => {
-    const written: readonly [string, number][] = [['5', 5_000], ['5s', 5_000], ['1500ms', 1_500], ['2m', 120_000], ['1h', 3_600_000], ['1d', 86_400_000]];
+    const written: readonly [string, number][] = [
+      ['5', 5_000],
+      ['5s', 5_000],
+      ['1500ms', 1_500],
+      ['2m', 120_000],
+      ['1h', 3_600_000],
+      ['1d', 86_400_000],
+    ];
     for (const [text, ms] of written) assert.equal(to(tcp(`interval="${text}"`))['interval'], ms);
     assert.equal(to(tcp(''))['interval'], 10_000);
   });
@@ -206,7 +225,14 @@ describe('values of userconfig.xml', () => {
   });
 
   it('reads booleans as on/off, yes/no, true/false', () => {
-    for (const [text, value] of [['on', true], ['yes', true], ['true', true], ['off', false], ['no', false], ['false', false]] as const) {
+    for (const [text, value] of [
+      ['on', true],
+      ['yes', true],
+      ['true', true],
+      ['off', false],
+      ['no', false],
+      ['false', false],
+    ] as const) {
       assert.equal(parse(mirror('', ` failover="${text}"`)).configuration.service.failover, value);
     }
     refuses(() => parse(mirror('', ' failover="1"')), 'HF_CONFIG_VALUE', '2:24', /must be on or off/);
@@ -247,12 +273,18 @@ describe('macros', () => {
   it('refuses an unknown macro with its place and the nearest name, once', () => {
     const xml = '<safe><macro name="PORT" value="1"/>\n<service mode="mirror" maxloop="%PROT%"/></safe>';
     const problems = problemsOf(() => parse(xml)).filter(({ code }) => code !== 'HF_CONFIG_HEART_MISSING');
-    assert.deepEqual(problems.map(({ line, column, code }) => `${line}:${column} ${code}`), ['2:24 HF_CONFIG_MACRO_UNKNOWN']);
+    assert.deepEqual(
+      problems.map(({ line, column, code }) => `${line}:${column} ${code}`),
+      ['2:24 HF_CONFIG_MACRO_UNKNOWN'],
+    );
     assert.match(problems[0]?.message ?? '', /%PROT% in attribute maxloop .* did you mean "PORT"/);
   });
 
   it('refuses a macro that refers to a later one, is defined twice, or is incomplete', () => {
-    const first = (definitions: string): string => problemsOf(() => macros(definitions, '')).map(({ code }) => code).join();
+    const first = (definitions: string): string =>
+      problemsOf(() => macros(definitions, ''))
+        .map(({ code }) => code)
+        .join();
     assert.equal(first('<macro name="A" value="%B%"/><macro name="B" value="1"/>'), 'HF_CONFIG_MACRO_UNKNOWN');
     assert.equal(first('<macro name="A" value="1"/><macro name="A" value="2"/>'), 'HF_CONFIG_NAME_DUPLICATE');
     assert.equal(first('<macro name="A"/>'), 'HF_CONFIG_ATTRIBUTE_MISSING');
@@ -276,22 +308,32 @@ describe('relations in userconfig.xml', () => {
 
   it('demands a heart with a heartbeat', () => {
     const missing = '<safe><service mode="mirror"/></safe>';
-    refuses(() => parse(missing), 'HF_CONFIG_HEART_MISSING', '1:7', /<heart><heartbeat name="default"\/><heartbeat name="replication"\/><\/heart>/);
+    refuses(
+      () => parse(missing),
+      'HF_CONFIG_HEART_MISSING',
+      '1:7',
+      /<heart><heartbeat name="default"\/><heartbeat name="replication"\/><\/heart>/,
+    );
     refuses(() => parse(heart('', '')), 'HF_CONFIG_ELEMENT_MISSING', '2:1', /at least one <heartbeat>/);
   });
 
   it('demands heartbeats on networks of the cluster, each once', () => {
     const unknown = heart('', '<heartbeat name="defualt"/>');
-    refuses(() => parse(unknown), 'HF_CONFIG_LAN_UNKNOWN', '2:19', /"defualt".*did you mean "default"/);
-    refuses(() => parse(heart('', '<heartbeat name="zzz"/>')), 'HF_CONFIG_LAN_UNKNOWN', '2:19', /known: default, replication/);
+    refuses(() => parse(unknown), 'HF_CONFIG_LAN_UNKNOWN', '2:20', /"defualt".*did you mean "default"/);
+    refuses(() => parse(heart('', '<heartbeat name="zzz"/>')), 'HF_CONFIG_LAN_UNKNOWN', '2:20', /known: default, replication/);
     const twice = heart('', '<heartbeat name="default"/><heartbeat name="default" ident="b"/>');
-    refuses(() => parse(twice), 'HF_CONFIG_NAME_DUPLICATE', '2:46', /has a heartbeat already/);
+    refuses(() => parse(twice), 'HF_CONFIG_NAME_DUPLICATE', '2:47', /has a heartbeat already/);
     const idents = heart('', '<heartbeat name="default" ident="a"/><heartbeat name="replication" ident="a"/>');
-    refuses(() => parse(idents), 'HF_CONFIG_NAME_DUPLICATE', '2:75', /ident "a"/);
+    refuses(() => parse(idents), 'HF_CONFIG_NAME_DUPLICATE', '2:76', /ident "a"/);
   });
 
   it('demands four pulses within the timeout, and a timeout of at least 200 ms', () => {
-    refuses(() => parse(heart('pulse="600"')), 'HF_CONFIG_HEART_TIMING', '2:8', /timeout 2s is less than 4 pulses of 600ms.*at least 2400ms/);
+    refuses(
+      () => parse(heart('pulse="600"')),
+      'HF_CONFIG_HEART_TIMING',
+      '2:8',
+      /timeout 2s is less than 4 pulses of 600ms.*at least 2400ms/,
+    );
     refuses(() => parse(heart('pulse="100" timeout="399"')), 'HF_CONFIG_HEART_TIMING', '2:20', /at least 400ms/);
     refuses(() => parse(heart('pulse="20" timeout="199"')), 'HF_CONFIG_VALUE_RANGE', '2:19', /at least 200ms/);
     parse(heart('pulse="100" timeout="400"'));
@@ -345,7 +387,12 @@ describe('relations in userconfig.xml', () => {
 
   it('blames the plug-in for a schema that cannot be used', () => {
     const broken = ELEMENTS.map((contribution) => ({ ...contribution, schema: { type: 'object', unknownWord: 1 } }));
-    refuses(() => parse(mirror('<errd/>'), { elements: broken }), 'HF_CONFIG_SCHEMA', '3:1', /plug-in "checker-errd" cannot check <errd>.*unknownWord/);
+    refuses(
+      () => parse(mirror('<errd/>'), { elements: broken }),
+      'HF_CONFIG_SCHEMA',
+      '3:1',
+      /plug-in "checker-errd" cannot check <errd>.*unknownWord/,
+    );
   });
 });
 
@@ -353,8 +400,6 @@ describe('the catalogue of configuration errors', () => {
   it('has no code that none of these tests meets, except those of cluster.xml', () => {
     const ofCluster = /^HF_CONFIG_(ADDRESS|LAN_NODES|LAN_COMMAND)/;
     const unseen = Object.keys(CONFIG_ERRORS).filter((code) => !ofCluster.test(code) && !seenCodes.has(code));
-    assert.deepEqual(unseen, ['HF_CONFIG_INVALID'].filter((code) => !seenCodes.has(code)));
-    assert.equal(CLUSTER.lans.length, 2);
-    assert.ok(fixture('mirror.xml').length > 0);
+    assert.deepEqual(unseen, []);
   });
 });

@@ -119,12 +119,13 @@ async function openLog(run: ScriptRun): Promise<{ path: string; stream: WriteStr
   const at = new Date().toISOString().replace(/[-:]/g, '').replace('Z', '');
   const forced = run.arguments[0] === 'force' ? '_force' : '';
   const path = join(run.logDirectory, `userlog_${at}_${run.script}${forced}.ulog`);
-  const stream = createWriteStream(path, { flags: 'wx', mode: 0o600 });
+  // Appending: two runs of a script may fall into the same millisecond.
+  const stream = createWriteStream(path, { flags: 'a', mode: 0o600 });
   stream.on('error', () => undefined);
   return { path, stream };
 }
 
 async function dropOldLogs(directory: string): Promise<void> {
   const names = (await readdir(directory)).filter((name) => name.endsWith('.ulog')).sort();
-  for (const name of names.slice(0, Math.max(0, names.length - LOGS_KEPT))) await rm(join(directory, name), { force: true });
+  for (const name of names.slice(0, Math.max(0, names.length - LOGS_KEPT + 1))) await rm(join(directory, name), { force: true });
 }
