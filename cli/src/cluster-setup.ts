@@ -25,7 +25,12 @@ export interface ClusterSetup {
   readonly otherNodes: readonly { readonly name: string; readonly address: string }[];
 }
 
-export async function configureCluster(file: string, configDirectory: string, node: string | undefined, api: string): Promise<ClusterSetup> {
+export async function configureCluster(
+  file: string,
+  configDirectory: string,
+  node: string | undefined,
+  api: string,
+): Promise<ClusterSetup> {
   const source = await readSource(file);
   const { parseCluster } = await loadCore();
   const cluster = parseCluster(source, file);
@@ -108,10 +113,16 @@ async function localNode(cluster: ClusterConfiguration, configDirectory: string)
   const names = namesOf(cluster);
   const present = await presentName(configDirectory);
   if (present !== undefined && names.includes(present)) return present;
-  const own = new Set(Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address.toLowerCase())));
+  const own = new Set(
+    Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address.toLowerCase())),
+  );
   const isOwn = (address: string): boolean => own.has(address.toLowerCase()) || address.startsWith('127.');
   const candidates = names.filter((name) =>
-    cluster.lans.some((lan) => lan.nodes.some((node) => node.name === name && (isOwn(node.address) || (node.localAddress !== undefined && isOwn(node.localAddress))))),
+    cluster.lans.some((lan) =>
+      lan.nodes.some(
+        (node) => node.name === name && (isOwn(node.address) || (node.localAddress !== undefined && isOwn(node.localAddress))),
+      ),
+    ),
   );
   const [only] = candidates;
   if (only !== undefined && candidates.length === 1) return only;
@@ -140,7 +151,11 @@ async function ensureKey(configDirectory: string): Promise<readonly string[]> {
   const content = await existing(file);
   if (content === undefined) return [await generateKey(configDirectory, false)];
   if (!/^[0-9a-fA-F]{64}$/.test(content.trim())) {
-    throw new HoldfastError('HF_CLUSTER_KEY_INVALID', `${file} is not a key of ${KEY_BYTES} bytes in hexadecimal; copy it again from the other node`, { file });
+    throw new HoldfastError(
+      'HF_CLUSTER_KEY_INVALID',
+      `${file} is not a key of ${KEY_BYTES} bytes in hexadecimal; copy it again from the other node`,
+      { file },
+    );
   }
   const { mode } = await stat(file);
   if ((mode & 0o077) === 0) return [];

@@ -37,13 +37,20 @@ export function sentenceOf(failure: HoldfastError): string {
 function textOf(failure: HoldfastError): string {
   const lines = [`holdfast: ${printable(sentenceOf(failure))} [${failure.code}]`];
   const { problems } = failure.details;
-  if (Array.isArray(problems) && problems.length > 1) {
-    for (const problem of problems as readonly Record<string, unknown>[]) {
-      const at = problem['line'] === undefined ? '' : `line ${String(problem['line'])}: `;
-      lines.push(`  ${at}${printable(String(problem['message'] ?? problem['problem'] ?? ''))}`);
-    }
-  }
+  if (Array.isArray(problems) && problems.length > 1) lines.push(...(problems as readonly Problem[]).map(problemLine));
   return `${lines.join('\n')}\n`;
+}
+
+/** Of a configuration file (line, message) or of a request (problem). */
+interface Problem {
+  readonly line?: number;
+  readonly message?: string;
+  readonly problem?: string;
+}
+
+function problemLine({ line, message, problem }: Problem): string {
+  const at = line === undefined ? '' : `line ${line}: `;
+  return `  ${at}${printable(message ?? problem ?? '')}`;
 }
 
 function isHelp(error: CommanderError): boolean {

@@ -77,7 +77,10 @@ export class Session {
     const outcomes = await Promise.all(nodes.map((node) => outcomeOf(node, call(client.onNode(node)))));
     if (outcomes.some(({ error }) => error !== undefined)) this.exit.code = 1;
     if (this.json) {
-      this.report({ nodes: outcomes.map((outcome) => ('result' in outcome ? { ...outcome, result: outcome.result ?? { ok: true } } : outcome)) }, () => '');
+      this.report(
+        { nodes: outcomes.map((outcome) => ('result' in outcome ? { ...outcome, result: outcome.result ?? { ok: true } } : outcome)) },
+        () => '',
+      );
       return;
     }
     for (const { node, result, error } of outcomes) {
@@ -126,7 +129,8 @@ function apiAddress(text: string): string {
   if (!isLocal && url.protocol === 'http:') {
     throw new HoldfastError(
       'HF_CLI_API_NOT_LOCAL',
-      `--api ${url.origin} is another machine, and the token would travel unencrypted; use -H NODE to reach other nodes through the local agent`,
+      `--api ${url.origin} is another machine, and the token would travel unencrypted; ` +
+        'use -H NODE to reach other nodes through the local agent',
     );
   }
   return url.origin;
@@ -142,7 +146,8 @@ async function readToken(configDirectory: string): Promise<string> {
       case 'ENOENT':
         throw new HoldfastError(
           'HF_CLI_TOKEN_MISSING',
-          `${file} does not exist: no agent has run with this configuration folder; start it with "systemctl start holdfast" or "holdfast agent", or give --config-dir`,
+          `${file} does not exist: no agent has run with this configuration folder; ` +
+            'start it with "systemctl start holdfast" or "holdfast agent", or give --config-dir',
           { file },
         );
       case 'EACCES':

@@ -53,7 +53,9 @@ function rowOf(paint: Paint, view: ModuleView, nowMs: number): readonly string[]
 function peerText(paint: Paint, { peer }: ModuleView): string {
   if (peer === undefined) return '';
   if (!peer.alive) return paint.as('red', `${printable(peer.node)} silent`);
-  return peer.phase === undefined ? printable(peer.node) : `${printable(peer.node)} ${peer.phase}${peer.quality === undefined ? '' : ` (${peer.quality})`}`;
+  return peer.phase === undefined
+    ? printable(peer.node)
+    : `${printable(peer.node)} ${peer.phase}${peer.quality === undefined ? '' : ` (${peer.quality})`}`;
 }
 
 /** The clock of another node may be ahead of this one's. */
@@ -69,7 +71,10 @@ export function stateDetails(paint: Paint, view: ModuleView): string {
     ['why', `${view.reason.text} [${view.reason.code}]`],
     ['since', view.since],
     ['data', view.detail],
-    peer && ['peer', `${peer.node}, ${peer.alive ? 'alive' : 'silent'}${peer.phase === undefined ? '' : `, ${peer.phase} (${peer.quality ?? '?'})`}`],
+    peer && [
+      'peer',
+      `${peer.node}, ${peer.alive ? 'alive' : 'silent'}${peer.phase === undefined ? '' : `, ${peer.phase} (${peer.quality ?? '?'})`}`,
+    ],
     replication && ['replication', `${replication.role}, link ${replication.link}, data ${replication.condition}`],
     replication?.progress && ['resync', resyncText(replication.progress)],
     replication?.lastResync && ['last resync', lastResyncText(replication.lastResync)],
@@ -77,7 +82,10 @@ export function stateDetails(paint: Paint, view: ModuleView): string {
     ['addresses', view.addresses.map(({ address, state }) => `${address} ${state}`).join(', ') || 'none'],
     ['generation', `${view.generation.current.slice(0, 12) || 'none'}, epoch ${view.generation.epoch}`],
     ['network cut', `${view.arbitration.grade}: ${view.arbitration.text}`],
-    ['configuration', `${view.configuration.applied.slice(0, 12) || 'none'}${view.configuration.edited === undefined ? '' : ', edited since'}`],
+    [
+      'configuration',
+      `${view.configuration.applied.slice(0, 12) || 'none'}${view.configuration.edited === undefined ? '' : ', edited since'}`,
+    ],
     ['maxloop', `${view.maxloop.count} of ${view.maxloop.max}`],
   ];
   const known = lines.filter((line) => line !== undefined);
@@ -90,5 +98,6 @@ export function stateDetails(paint: Paint, view: ModuleView): string {
 
 function lastResyncText(last: NonNullable<NonNullable<ModuleView['replication']>['lastResync']>): string {
   const mode = last.mode === 'journal' ? 'what changed' : 'whole tree compared';
-  return `${mode}: ${bytesText(last.bytesSent)} in ${last.objectsSent} objects sent of ${bytesText(last.bytesInTree)}, in ${durationText(last.durationMs / 1_000)}`;
+  const sent = `${bytesText(last.bytesSent)} in ${last.objectsSent} objects sent of ${bytesText(last.bytesInTree)}`;
+  return `${mode}: ${sent}, in ${durationText(last.durationMs / 1_000)}`;
 }

@@ -1,6 +1,6 @@
 /**
- * `state --watch`: each node is asked in its own loop, so that a dead node, which answers late or never, does not hold up the picture of the
- * others just when someone watches a failover. What is old is marked with its age.
+ * `state --watch`: each node is asked in its own loop, so that a dead node, which answers late or never, does not hold up the picture of
+ * the others just when someone watches a failover. What is old is marked with its age.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from './core.js';
@@ -34,7 +34,13 @@ export async function watchStates(session: Session, nodes: readonly string[], mo
   }
 }
 
-async function follow(client: Client, node: string, module: string | undefined, seen: Map<string, Seen>, signal: AbortSignal): Promise<void> {
+async function follow(
+  client: Client,
+  node: string,
+  module: string | undefined,
+  seen: Map<string, Seen>,
+  signal: AbortSignal,
+): Promise<void> {
   while (!signal.aborted) {
     const states = await Promise.race([statesOf(client, node, module), aborted(signal)]);
     if (states !== undefined) seen.set(node, { states, atMs: performance.now() });
@@ -55,7 +61,9 @@ async function show(
     const known = nodes.flatMap((node) => seen.get(node) ?? []);
     if (known.length === nodes.length || isScreen) {
       const states = known.map(({ states }) => states);
-      const text = session.json ? JSON.stringify({ nodes: states.map((state) => documentOf(state, module)) }) : stateTable(session.paint, states);
+      const text = session.json
+        ? JSON.stringify({ nodes: states.map((state) => documentOf(state, module)) })
+        : stateTable(session.paint, states);
       if (isScreen) process.stdout.write(`\x1b[H\x1b[2J${screenOf(text, nodes, seen)}\n`);
       // Not a screen: a line or table per change.
       else if (text !== shown) session.print(text);

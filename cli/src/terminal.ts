@@ -1,9 +1,6 @@
 /** What the terminal shows: colours that never carry meaning alone, tables, bars and sizes for people. All pure but the colour choice. */
-import { createRequire } from 'node:module';
+import Table from 'cli-table3';
 import type { ModuleView } from './core.js';
-
-// CommonJS without named exports that an ES import could see.
-const Table = createRequire(import.meta.url)('cli-table3') as typeof import('cli-table3');
 
 export type Colour = 'red' | 'orange' | 'green' | 'dim' | 'bold';
 
@@ -81,8 +78,6 @@ const BORDERLESS = {
 
 /** Texts of logs and other nodes may hold control characters, which would command the terminal: shown as their code. */
 export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  // eslint-disable-next-line no-control-regex
   return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, (character) => {
     const code = character.charCodeAt(0);
     return character === '\n' ? ' ' : `\\u${code.toString(16).padStart(4, '0')}`;
@@ -115,7 +110,9 @@ export function resyncText(progress: NonNullable<NonNullable<ModuleView['replica
   const { bytesDone, bytesTotal, bytesPerSecond, secondsLeft, mode } = progress;
   const share = bytesTotal > 0 ? Math.min(1, Math.max(0, bytesDone / bytesTotal)) : 0;
   const filled = Math.floor(share * BAR_WIDTH);
-  const bar = `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}] ${Math.floor(share * 100).toString().padStart(3)} %`;
+  const bar = `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}] ${Math.floor(share * 100)
+    .toString()
+    .padStart(3)} %`;
   const left = secondsLeft === undefined ? '' : `, ${durationText(secondsLeft)} left`;
   return `${bar}  ${bytesText(bytesDone)} of ${bytesText(bytesTotal)} (${mode}), ${bytesText(bytesPerSecond)}/s${left}`;
 }

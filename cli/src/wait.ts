@@ -101,13 +101,20 @@ export async function waitFor(session: Session, client: Client, module: string, 
           case 'met':
             return seen;
           case 'failed':
-            throw new HoldfastError('HF_CLI_WAIT_FAILED', `${module} did not become ${goal.text}: ${last}`, { module, state, reason: seen.reason });
+            throw new HoldfastError('HF_CLI_WAIT_FAILED', `${module} did not become ${goal.text}: ${last}`, {
+              module,
+              state,
+              reason: seen.reason,
+            });
           case 'waiting':
             break;
         }
       }
       if (performance.now() - began >= timeoutSeconds * 1_000) {
-        throw new HoldfastError('HF_CLI_WAIT_TIMEOUT', `${module} did not become ${goal.text} within ${timeoutSeconds} s; ${last}`, { module, timeoutSeconds });
+        throw new HoldfastError('HF_CLI_WAIT_TIMEOUT', `${module} did not become ${goal.text} within ${timeoutSeconds} s; ${last}`, {
+          module,
+          timeoutSeconds,
+        });
       }
       await delay(POLL_MS);
     }
@@ -124,7 +131,9 @@ async function look(client: Client, module: string, timeoutMs: number): Promise<
   try {
     return await Promise.race([client.module(module), timedOut]);
   } catch (error) {
-    const mayPass = error instanceof HoldfastError && /^HF_(AGENT_(NOT_RUNNING|UNREACHABLE|TIMEOUT)|NODE_(UNREACHABLE|TIMEOUT)|API_STOPPING)$/.test(error.code);
+    const mayPass =
+      error instanceof HoldfastError &&
+      /^HF_(AGENT_(NOT_RUNNING|UNREACHABLE|TIMEOUT)|NODE_(UNREACHABLE|TIMEOUT)|API_STOPPING)$/.test(error.code);
     if (mayPass) return error;
     throw error;
   } finally {

@@ -52,9 +52,8 @@ describe('cluster.xml', () => {
 
   it('has the same digest whatever the comments, blanks and order of attributes, and another for another address', () => {
     const one = parse(cluster(lan(PAIR)));
-    const two = parse(
-      `<!DOCTYPE cluster><!-- same --><cluster><lans><lan   name='default'>${PAIR.replace('name="node1" addr="10.0.0.1"', 'addr="10.0.0.1" name="node1"')}</lan></lans></cluster>`,
-    );
+    const swapped = PAIR.replace('name="node1" addr="10.0.0.1"', 'addr="10.0.0.1" name="node1"');
+    const two = parse(`<!DOCTYPE cluster><!-- same --><cluster><lans><lan   name='default'>${swapped}</lan></lans></cluster>`);
     const other = parse(cluster(lan(node(1, '10.0.0.1') + node(2, '10.0.0.9'))));
     assert.equal(one.digest, two.digest);
     assert.notEqual(one.digest, other.digest);

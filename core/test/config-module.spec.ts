@@ -297,7 +297,8 @@ describe('macros', () => {
     const doubling = Array.from({ length: 40 }, (_, n) => `<macro name="M${n + 1}" value="${`%M${n}%`.repeat(10)}"/>`).join('');
     const codes = problemsOf(() => macros(`<macro name="M0" value="0123456789"/>${doubling}`, '%M40%')).map(({ code }) => code);
     assert.deepEqual(codes, ['HF_CONFIG_MACRO_TOO_LARGE']);
-    const large = `<macro name="L" value="${'x'.repeat(60_000)}"/>${Array.from({ length: 20 }, (_, n) => `<macro name="N${n}" value="%L%"/>`).join('')}`;
+    const uses = Array.from({ length: 20 }, (_, n) => `<macro name="N${n}" value="%L%"/>`).join('');
+    const large = `<macro name="L" value="${'x'.repeat(60_000)}"/>${uses}`;
     assert.equal(problemsOf(() => macros(large, '')).at(-1)?.code, 'HF_CONFIG_MACRO_TOO_LARGE');
   });
 });

@@ -56,7 +56,8 @@ describe('the plug-in host', () => {
 
   it('gives each plug-in a private state directory of its own, which exists before start', async () => {
     const methods =
-      "async start({ stateDirectory, log }) { note(stateDirectory); log.info('hello'); (await import('node:fs')).statSync(stateDirectory); }";
+      'async start({ stateDirectory, log }) { note(stateDirectory); log.info("hello"); ' +
+      'if (!(await import("node:fs")).existsSync(stateDirectory)) throw new Error("absent"); }';
     await yard.add('good', {}, pluginCode('good', methods));
     host = await yard.started();
     const directory = join(yard.root, 'state', 'plugins', 'good');
@@ -188,7 +189,8 @@ describe('the plug-in host', () => {
   });
 
   it('names a plug-in that hangs in start, aborts its signal and stops it', async () => {
-    const methods = `start(context, signal) { signal.onabort = () => note('aborted'); return ${FOREVER}; }, async stop() { note('stop probe'); }`;
+    const methods = `start(context, signal) { signal.onabort = () => note('aborted'); return ${FOREVER}; },
+      async stop() { note('stop probe'); }`;
     await fails('HF_PLUGIN_START_TIMEOUT', pluginCode('probe', methods), /did not start within 80 ms/, { budgets: { startMs: 80 } });
     assert.deepEqual(yard.events, ['start good', 'aborted', 'stop probe']);
   });

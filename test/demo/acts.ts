@@ -1,18 +1,21 @@
 /** The acts of the demo: what breaks, what must follow, and what it cost the client. */
-import type { ModuleView } from '@holdfast/core';
+import type { ReplicationView } from '@holdfast/core';
 import type { LabCluster } from '../lab/cluster.js';
-import { nowMs, type Workload } from './workload.js';
+import type { WorkloadClient } from '../lab/workload-client.js';
+import { monotonicMs } from '../lab/workload-report.js';
 
 export interface ActResult {
   readonly name: string;
   /** Longest time without an acknowledged write that this act caused. */
   readonly outageMs: number;
-  readonly resync?: { readonly mode: 'journal' | 'compare'; readonly bytesSent: number; readonly bytesInTree: number; readonly durationMs: number };
+  readonly resync?: Resync;
 }
+
+type Resync = NonNullable<ReplicationView['lastResync']>;
 
 export interface Stage {
   readonly cluster: LabCluster;
-  readonly workload: Workload;
+  readonly workload: WorkloadClient;
   /** Says what happens now. */
   readonly announce: (text: string) => void;
   /** How long the client writes undisturbed between two acts. */
@@ -73,17 +76,17 @@ const ACTS: readonly { readonly name: string; readonly act: Act }[] = [
 /** Plays all acts. The client's outages are attributed to the act during which they ended. */
 export async function playActs(stage: Stage): Promise<ActResult[]> {
   const results: ActResult[] = [];
+  const known = new Set(resyncs(stage.cluster));
   for (const { name, act } of ACTS) {
     await calm(stage);
-    const before = resyncOf(stage.cluster);
     const [primary, secondary] = stage.cluster.primary() === 'n2' ? ['n2', 'n1'] : ['n1', 'n2'];
-    const beganMs = nowMs();
+    const beganMs = monotonicMs();
     await act(stage, primary ?? 'n1', secondary ?? 'n2');
-    await stage.workload.acknowledgedAfter(nowMs());
     await calm(stage);
-    const resync = resyncOf(stage.cluster);
-    const outageMs = stage.workload.longestOutageMs(beganMs);
-    results.push({ name, outageMs, ...(resync === undefined || resync === before ? {} : { resync }) });
+    const outageMs = longestOutageMs(stage.workload, beganMs);
+    const [fresh] = resyncs(stage.cluster).filter((text) => !known.has(text));
+    if (fresh !== undefined) known.add(fresh);
+    results.push({ name, outageMs, ...(fresh === undefined ? {} : { resync: JSON.parse(fresh) as Resync }) });
   }
   return results;
 }
@@ -91,10 +94,16 @@ export async function playActs(stage: Stage): Promise<ActResult[]> {
 /** The client writes for a while, so that every act finds something to lose. */
 async function calm({ workload, calmMs }: Stage): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, calmMs));
-  await workload.acknowledgedAfter(nowMs());
+  await workload.waitForMore(20, RECOVERY_MS);
 }
 
-function resyncOf(cluster: LabCluster): NonNullable<ModuleView['replication']>['lastResync'] {
-  const primary = cluster.primary();
-  return primary === undefined ? undefined : cluster.view(primary)?.replication?.lastResync;
+function longestOutageMs(workload: WorkloadClient, sinceMs: number): number {
+  const ended = workload.outages.filter(({ endMs }) => endMs >= sinceMs);
+  return Math.round(Math.max(0, ...ended.map(({ startMs, endMs }) => endMs - startMs)));
+}
+
+/** The last resync of each node, as text: the same one is told again with every view. */
+function resyncs(cluster: LabCluster): string[] {
+  const found = cluster.lab.nodes.map(({ name }) => cluster.view(name)?.replication?.lastResync);
+  return found.filter((resync) => resync !== undefined).map((resync) => JSON.stringify(resync));
 }

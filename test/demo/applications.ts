@@ -5,9 +5,10 @@ export interface Application {
   readonly module: string;
   /** Replicated directory. */
   readonly directory: string;
-  /** Program of the lab that writes to it, compiled. */
-  readonly client: string;
-  readonly clientArguments: (address: string) => readonly string[];
+  /** Workload client of the lab that writes to it. */
+  readonly service: 'ledger' | 'postgresql';
+  /** Macros of its userconfig.xml that the lab needs otherwise. */
+  readonly macros: Readonly<Record<string, string>>;
   /** Processes that are paused while the trees are compared, by command line. */
   readonly processes: RegExp;
   /** Debian package that must be there, and a file of it. */
@@ -21,17 +22,25 @@ export const APPLICATIONS: Readonly<Record<string, Application>> = {
     name: 'ledger',
     module: 'ledger-mirror',
     directory: '/srv/ledger',
-    client: 'ledger-client.js',
-    clientArguments: (address) => [address, '8080'],
+    service: 'ledger',
+    macros: { NODE: process.execPath },
     processes: /^ledger(\s|:|$)|ledger\.mjs/,
   },
   postgresql: {
     name: 'postgresql',
     module: 'postgresql-mirror',
     directory: '/srv/pgdata',
-    client: 'postgresql-client.js',
-    clientArguments: (address) => [address, '5432'],
+    service: 'postgresql',
+    macros: { CLIENT_AUTHENTICATION: 'trust' },
     processes: /^(postgres|\S*\/postgres)(\s|:|$)/,
     needs: { package: 'postgresql-15', file: '/usr/lib/postgresql/15/bin/postgres' },
   },
 };
+
+/** Sets macros in a userconfig.xml. */
+export function withMacros(xml: string, macros: Readonly<Record<string, string>>): string {
+  return Object.entries(macros).reduce(
+    (text, [name, value]) => text.replace(new RegExp(`(<macro name="${name}" value=")[^"]*(")`), `$1${value}$2`),
+    xml,
+  );
+}

@@ -25,6 +25,8 @@ export interface Observation {
 export interface ClusterOptions extends Partial<LabOptions> {
   /** Folder of the module, absolute or below modules-catalog. */
   readonly module: string;
+  /** Made on every node before the module is applied: what it replicates must exist. */
+  readonly directories?: readonly string[];
   /** Changes userconfig.xml before it is applied. */
   readonly edit?: (xml: string) => string;
   readonly onObservation?: (observation: Observation) => void;
@@ -85,7 +87,8 @@ export class LabCluster {
   }
 
   private async install(node: string): Promise<void> {
-    const { module, edit } = this.options;
+    const { module, edit, directories } = this.options;
+    for (const directory of directories ?? []) await this.machine(node).run(['mkdir', '-p', directory]);
     const folder = module.startsWith('/') ? module : `${ROOT}/modules-catalog/${module}`;
     await this.cli(node, ['module', 'install', folder, '-m', this.module]);
     const file = `/etc/holdfast/modules/${this.module}/conf/userconfig.xml`;

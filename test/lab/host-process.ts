@@ -45,7 +45,9 @@ export function pidNamespaceOf(hostPid: number): string | undefined {
 }
 
 function hostPids(): number[] {
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number);
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
 }
 
 function namespaceNumbers(hostPid: number): number[] {

@@ -93,7 +93,8 @@ export class Lab {
       const addresses = machine.addresses.map((address) => `${address.ipv4} ${address.ipv6}`).join(' ');
       return `  ${machine.name.padEnd(10)} ${addresses.padEnd(24)} ${machine.powered ? machine.shellCommand : '(no power)'}`;
     });
-    return [`Lab with supervisor process ${this.supervisorPid}; "kill ${process.pid}" ends it. To enter a machine, as root:`, ...rows].join('\n');
+    const title = `Lab with supervisor process ${this.supervisorPid}; "kill ${process.pid}" ends it. To enter a machine, as root:`;
+    return [title, ...rows].join('\n');
   }
 
   /** Ends every process of the lab and waits until the kernel has freed its disks. May be called twice. */

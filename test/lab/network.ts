@@ -123,7 +123,14 @@ export class LabNetwork {
   async #applyRules(): Promise<void> {
     const table = ['table bridge fault', 'delete table bridge fault'];
     if (this.#rules.size > 0) {
-      table.push('table bridge fault {', 'chain forward {', 'type filter hook forward priority 0; policy accept;', ...this.#rules, '}', '}');
+      table.push(
+        'table bridge fault {',
+        'chain forward {',
+        'type filter hook forward priority 0; policy accept;',
+        ...this.#rules,
+        '}',
+        '}',
+      );
     }
     await this.#lab.run('changing the faults of the network', SET_RULES, [lines(table)]);
   }
@@ -132,7 +139,11 @@ export class LabNetwork {
   async #setLinks(ports: readonly Pick<MachineAddress, 'port'>[], state: 'up' | 'down'): Promise<void> {
     if (ports.length === 0) return;
     const script = `for port; do [ ! -e "/sys/class/net/$port" ] || ip link set "$port" ${state}; done`;
-    await this.#lab.run(`setting links ${state}`, script, ports.map(({ port }) => port));
+    await this.#lab.run(
+      `setting links ${state}`,
+      script,
+      ports.map(({ port }) => port),
+    );
   }
 
   #portPairs(a: string, b: string, network: number | undefined): [string, string][] {

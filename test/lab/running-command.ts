@@ -119,7 +119,12 @@ export class RunningCommand {
 
   /** The last lines in one string, for messages. */
   lastOutput(count = 5): string {
-    return this.lines.slice(-count).map((line) => line.text).join(' | ') || '(none)';
+    return (
+      this.lines
+        .slice(-count)
+        .map((line) => line.text)
+        .join(' | ') || '(none)'
+    );
   }
 
   #read(stream: OutputLine['stream'], log: WriteStream | undefined): void {

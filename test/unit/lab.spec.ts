@@ -1,4 +1,4 @@
-/** The lab itself: what the end-to-end tests believe about nodes, power and networks is checked here, and that a lab leaves nothing behind. */
+/** The lab itself: what end-to-end tests believe of nodes, power and networks is checked here. Its end has a file of its own. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { type CutOptions, Lab, type LabMachine, type RunningCommand, waitFor } from '../lab/index.js';
@@ -76,11 +76,7 @@ describe('the lab', function () {
       }
       const mounts = await node.run(['cat', '/proc/mounts']);
       assert.deepEqual(mounts.match(/only-n\d/g), [`only-${node.name}`]);
-      assert.deepEqual(
-        node.pids().filter(({ command }) => command.includes('dgram')).length,
-        1,
-        'a node sees its own processes only',
-      );
+      assert.deepEqual(node.pids().filter(({ command }) => command.includes('dgram')).length, 1, 'a node sees its own processes only');
     }
   });
 
@@ -92,7 +88,8 @@ describe('the lab', function () {
   });
 
   it('takes trusted extended attributes on the disk of a node', async () => {
-    const script = 'import os; open("/srv/x","w"); os.setxattr("/srv/x","trusted.holdfast",b"1"); print(os.getxattr("/srv/x","trusted.holdfast"))';
+    const script =
+      'import os; open("/srv/x","w"); os.setxattr("/srv/x","trusted.holdfast",b"1"); print(os.getxattr("/srv/x","trusted.holdfast"))';
     assert.equal((await n1.run(['python3', '-c', script])).trim(), "b'1'");
   });
 
@@ -156,7 +153,10 @@ describe('the lab', function () {
     await n1.pause();
     const states = n1.pids().map(({ hostPid }) => /^State:\s*(\S)/m.exec(readFileSync(`/proc/${hostPid}/status`, 'utf8'))?.[1]);
     assert.ok(states.includes('T'));
-    assert.ok(states.every((state) => state === 'T' || state === 'Z'), `states ${states.join(' ')}`);
+    assert.ok(
+      states.every((state) => state === 'T' || state === 'Z'),
+      `states ${states.join(' ')}`,
+    );
     await n1.resume();
     assert.deepEqual(await counter.finished, { code: 0, signal: null });
     assert.equal(counter.lines.length, 10);

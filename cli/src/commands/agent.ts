@@ -29,12 +29,17 @@ export function addAgentCommand(program: Command, exit: ExitCode): void {
         .default({ host: '127.0.0.1', port: 9010 }, '127.0.0.1:9010'),
     )
     .addOption(new Option('--log-level <level>', 'diagnostics on stderr').choices(['debug', 'info', 'warn', 'error']).default('info'))
-    .addHelpText('after', '\nExamples:\n  holdfast agent\n  holdfast --config-dir /tmp/n1/etc --state-dir /tmp/n1/var agent --listen 127.0.0.1:9110')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  holdfast agent\n  holdfast --config-dir /tmp/n1/etc --state-dir /tmp/n1/var agent --listen 127.0.0.1:9110',
+    )
     .action(async (options: AgentCommandOptions, command: Command) => {
       const { configDir, stateDir } = Session.of(command, exit).options;
       // The reader of the log may go away (journald restarts); the agent stays.
       for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error').on('error', () => undefined);
       const { runAgent } = await loadCore();
+      // From here on: a signal while the agent starts stops it in good order once it has started.
+      const signalled = untilSignal();
       const agent = await runAgent({
         configDirectory: resolve(configDir),
         stateDirectory: resolve(stateDir),
@@ -43,7 +48,7 @@ export function addAgentCommand(program: Command, exit: ExitCode): void {
         logLevel: options.logLevel,
       });
       // A second signal ends the process at once: the handlers are gone by then.
-      await untilSignal();
+      await signalled;
       await agent.close();
     });
 }

@@ -15,7 +15,8 @@ export function addClusterCommands(program: Command, exit: ExitCode): void {
   cluster
     .command('genkey')
     .description(
-      'Makes a new cluster key (32 random bytes, mode 0600). All nodes must have the same: copy it, and restart the agents. Until then the ' +
+      'Makes a new cluster key (32 random bytes, mode 0600). All nodes must have the same: copy it, and restart the agents. ' +
+        'Until then the ' +
         'nodes do not understand each other. "cluster config" makes the first key by itself.',
     )
     .option('--replace', 'replace the key that is there')
@@ -47,12 +48,16 @@ function addConfig(cluster: Command, exit: ExitCode): void {
   cluster
     .command('config')
     .description(
-      'Validates a cluster.xml and installs it on this machine: cluster.xml, cluster.key when there is none yet, and node.json with the name ' +
+      'Validates a cluster.xml and installs it on this machine: cluster.xml, cluster.key when there is none yet, and node.json ' +
+        'with the name ' +
         'of this node. Works without an agent; a running one must be restarted to see it. Prints what to do on the other nodes.',
     )
     .argument('<file>', 'the cluster.xml')
     .option('--node <name>', 'name of this node (default: the node whose address is on this machine)')
-    .addHelpText('after', '\nExamples:\n  holdfast cluster config cluster.xml\n  holdfast cluster config /etc/holdfast/cluster.xml --node node2')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  holdfast cluster config cluster.xml\n  holdfast cluster config /etc/holdfast/cluster.xml --node node2',
+    )
     .action(async (file: string, options: { readonly node?: string }, command: Command) => {
       const session = Session.of(command, exit);
       const result = await configureCluster(file, session.options.configDir, options.node, session.options.api);
@@ -68,12 +73,21 @@ function clusterText(session: Session, view: ClusterView): string {
       `${printable(name)}${name === view.node ? ' (asked)' : ''}`,
       address,
       reachable ? paint.as('green', 'reachable') : paint.as('red', 'unreachable'),
-      digest === undefined ? 'unknown' : digest === view.digest ? `${digest.slice(0, 12)} same` : paint.as('red', `${digest.slice(0, 12)} different`),
+      digest === undefined
+        ? 'unknown'
+        : digest === view.digest
+          ? `${digest.slice(0, 12)} same`
+          : paint.as('red', `${digest.slice(0, 12)} different`),
     ]),
   );
   const plugins = paint.table(
     ['PLUG-IN', 'VERSION', 'STATE', 'ERROR'],
-    view.plugins.map(({ id, version, state, error }) => [printable(id), printable(version), printable(state), error === undefined ? '' : paint.as('red', printable(error))]),
+    view.plugins.map(({ id, version, state, error }) => [
+      printable(id),
+      printable(version),
+      printable(state),
+      error === undefined ? '' : paint.as('red', printable(error)),
+    ]),
   );
   return [nodes, ...(plugins === '' ? [] : ['', plugins])].join('\n');
 }
@@ -96,7 +110,9 @@ async function confinfo(session: Session): Promise<void> {
   if (nodes.some(({ error }) => error !== undefined)) session.exit.code = 1;
   const subjects = ['cluster', ...new Set(nodes.flatMap(({ result }) => Object.keys(result?.modules ?? {})))];
   const configurations = subjects.map((subject) => {
-    const digests = nodes.flatMap(({ result }) => (result === undefined ? [] : [subject === 'cluster' ? result.cluster : (result.modules[subject] ?? '')]));
+    const digests = nodes.flatMap(({ result }) =>
+      result === undefined ? [] : [subject === 'cluster' ? result.cluster : (result.modules[subject] ?? '')],
+    );
     return { subject, same: new Set(digests).size === 1 };
   });
   session.report({ same: configurations.every(({ same }) => same), configurations, nodes }, () => {

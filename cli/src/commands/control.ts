@@ -32,8 +32,16 @@ const VERBS: readonly VerbHelp[] = [
     summary: 'stop a module',
     description: 'Stops the module on this node. If it serves here and the other node is synchronised, that one takes over.',
   },
-  { verb: 'restart', summary: "restart a module's application", description: 'Stops and starts the application on this node without giving up its role.' },
-  { verb: 'stopstart', summary: 'stop a module and start it again', description: 'Stops the module on this node and starts it again; the other node may take over.' },
+  {
+    verb: 'restart',
+    summary: "restart a module's application",
+    description: 'Stops and starts the application on this node without giving up its role.',
+  },
+  {
+    verb: 'stopstart',
+    summary: 'stop a module and start it again',
+    description: 'Stops the module on this node and starts it again; the other node may take over.',
+  },
   {
     verb: 'swap',
     summary: 'exchange the roles',
@@ -52,7 +60,8 @@ const VERBS: readonly VerbHelp[] = [
     verb: 'second',
     summary: 'start a module as secondary',
     description:
-      'Starts the module on this node as secondary: it takes its data from the primary. With fullsync, everything is copied anew instead of ' +
+      'Starts the module on this node as secondary: it takes its data from the primary. With fullsync, everything is ' +
+      'copied anew instead of ' +
       'what changed.',
     mode: 'fullsync',
   },
@@ -63,7 +72,10 @@ export function addControlCommands(program: Command, exit: ExitCode): void {
 }
 
 function addControlCommand(program: Command, exit: ExitCode, { verb, summary, description, mode }: VerbHelp): void {
-  const command = program.command(verb).summary(summary).description(`${description} Returns when the command is taken; with --wait, when it is done.`);
+  const command = program
+    .command(verb)
+    .summary(summary)
+    .description(`${description} Returns when the command is taken; with --wait, when it is done.`);
   if (mode !== undefined) {
     command.addArgument(new Argument(`[${mode}]`, mode === 'fullsync' ? 'copy everything' : 'without synchronisation').choices([mode]));
   }

@@ -1,6 +1,6 @@
 /** `holdfast log`: what happened, of one node or several in the order of their clocks, and live with -f. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { HoldfastError } from '@holdfast/sdk';
+import { HoldfastError, messageOf } from '@holdfast/sdk';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Client, LogEntry } from '../core.js';
 import type { ExitCode } from '../exit-code.js';
@@ -12,6 +12,7 @@ const LINES_DEFAULT = 300;
 const RECONNECT_MS = 1_000;
 /** A node that is silent longer is reported as an error. */
 const RECONNECT_ATTEMPTS_MAX = 60;
+const MAY_PASS = /^HF_(AGENT_|NODE_UNREACHABLE|NODE_TIMEOUT|API_STREAM_ENDED|API_STOPPING)/;
 
 interface LogOptions extends ModuleOption {
   readonly lines: number;
@@ -26,11 +27,14 @@ export function addLogCommand(program: Command, exit: ExitCode): void {
     .command('log')
     .summary('log of a module')
     .description(
-      'Prints the log of the module on this node, or on the nodes of -H in the order of their clocks: time | node | level | component | text. ' +
+      'Prints the log of the module on this node, or on the nodes of -H in the order of their clocks: time | node | level | ' +
+        'component | text. ' +
         'Levels: C critical, E event, U user, S script, I info, D debug. With --json and -f, one entry per line.',
     )
     .addOption(moduleOption())
-    .addOption(new Option('-s, --lines <number>', 'how many of the newest entries').argParser(naturalNumber(0, 10_000)).default(LINES_DEFAULT))
+    .addOption(
+      new Option('-s, --lines <number>', 'how many of the newest entries').argParser(naturalNumber(0, 10_000)).default(LINES_DEFAULT),
+    )
     .option('-f, --follow', 'go on with new entries until Ctrl-C')
     .addOption(new Option('--levels <letters>', 'only these levels, for example CEUS').argParser(parseLevels))
     .addHelpText('after', "\nExamples:\n  holdfast log -m ledger -s 20\n  holdfast -H '*' log -m ledger -f --levels CE")
@@ -51,7 +55,9 @@ export function addLogCommand(program: Command, exit: ExitCode): void {
         exit.code = 1;
         session.note(`${outcome.node}: ${printable(outcome.error.message)} [${outcome.error.code}]`);
       }
-      session.report(nodes === undefined ? entries : { nodes: outcomes }, () => entries.map((entry) => lineOf(session.paint, entry)).join('\n'));
+      session.report(nodes === undefined ? entries : { nodes: outcomes }, () =>
+        entries.map((entry) => lineOf(session.paint, entry)).join('\n'),
+      );
     });
 }
 
@@ -76,7 +82,7 @@ async function follow(session: Session, clients: readonly Client[], module: stri
   }
 }
 
-/** The stream is opened before the log is read, so that nothing falls between; entries that are in both come once. */
+/** Follows one node for as long as it can be reached; goes on after the last entry when the connection breaks. */
 async function followOne(
   session: Session,
   client: Client,
@@ -87,40 +93,66 @@ async function followOne(
 ): Promise<void> {
   // Fails at once where there is nothing to follow, instead of trying again.
   await client.module(module);
-  let last: number | undefined;
+  const follower = new Follower(client, module, options, print);
   let failures = 0;
   while (!signal.aborted) {
     try {
-      const live: LogEntry[] = [];
-      let isCaughtUp = last !== undefined;
-      let opened: () => void = () => undefined;
-      const catchUp = new Promise<void>((resolve) => (opened = resolve)).then(async () => {
-        failures = 0;
-        if (isCaughtUp) return;
-        const entries = await recent(client, module, options);
-        for (const entry of [...entries, ...live.filter(({ sequence }) => sequence > (entries.at(-1)?.sequence ?? -1))]) {
-          last = Math.max(last ?? -1, entry.sequence);
-          print(entry);
-        }
-        isCaughtUp = true;
-      });
-      catchUp.catch(() => undefined);
-      const from = last === undefined ? {} : { after: last };
-      for await (const entry of client.events({ module, signal, onOpen: opened, ...from })) {
-        if (!isCaughtUp) {
-          live.push(entry);
-          continue;
-        }
-        last = entry.sequence;
-        print(entry);
-      }
+      await follower.connect(signal, () => (failures = 0));
     } catch (error) {
-      const mayPass = error instanceof HoldfastError && /^HF_(AGENT_|NODE_UNREACHABLE|NODE_TIMEOUT|API_STREAM_ENDED|API_STOPPING)/.test(error.code);
+      const mayPass = error instanceof HoldfastError && MAY_PASS.test(error.code);
       failures += 1;
       if (!mayPass || failures > RECONNECT_ATTEMPTS_MAX) throw error;
       if (failures === 1) session.note(`holdfast: ${printable(error.message)}; trying again`);
       await delay(RECONNECT_MS, undefined, { signal }).catch(() => undefined);
     }
+  }
+}
+
+/** The stream is opened before the log is read, so that nothing falls between; entries that are in both come once. */
+class Follower {
+  private last: number | undefined;
+  /** Live entries that came before the log was read. */
+  private early: LogEntry[] = [];
+
+  constructor(
+    private readonly client: Client,
+    private readonly module: string,
+    private readonly options: LogOptions,
+    private readonly print: (entry: LogEntry) => void,
+  ) {}
+
+  /** Until the signal aborts. @throws when the connection breaks, or the log cannot be read. */
+  async connect(signal: AbortSignal, onOpen: () => void): Promise<void> {
+    const broken = new AbortController();
+    let failure: Error | undefined;
+    this.early = [];
+    const opened = (): void => {
+      onOpen();
+      if (this.last !== undefined) return;
+      this.catchUp().catch((error: unknown) => {
+        failure = error instanceof Error ? error : new Error(messageOf(error));
+        broken.abort();
+      });
+    };
+    const from = this.last === undefined ? {} : { after: this.last };
+    const either = AbortSignal.any([signal, broken.signal]);
+    for await (const entry of this.client.events({ module: this.module, signal: either, onOpen: opened, ...from })) {
+      if (this.last === undefined) this.early.push(entry);
+      else this.show(entry);
+    }
+    if (failure !== undefined) throw failure;
+  }
+
+  private async catchUp(): Promise<void> {
+    const entries = await recent(this.client, this.module, this.options);
+    const newest = entries.at(-1)?.sequence ?? 0;
+    this.last = newest;
+    for (const entry of [...entries, ...this.early.filter(({ sequence }) => sequence > newest)]) this.show(entry);
+  }
+
+  private show(entry: LogEntry): void {
+    this.last = entry.sequence;
+    this.print(entry);
   }
 }
 

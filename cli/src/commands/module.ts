@@ -67,7 +67,10 @@ function addInstall(module: Command, exit: ExitCode): void {
     .option('-m, --module <name>', 'name to install under (default: the one in module.json)')
     .addOption(new Option('--id <number>', 'id of the module (default: the next free one)').argParser(naturalNumber(1, 255)))
     .option('--replace', 'replace an installed module of this name')
-    .addHelpText('after', '\nExamples:\n  holdfast module install /opt/ledger\n  holdfast module install ./postgresql-mirror -m shopdb --id 3')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  holdfast module install /opt/ledger\n  holdfast module install ./postgresql-mirror -m shopdb --id 3',
+    )
     .action(async (folder: string, options: InstallOptions, command: Command) => {
       const { module: name, ...rest } = options;
       await Session.of(command, exit).each(
@@ -85,7 +88,7 @@ function addConfig(module: Command, exit: ExitCode): void {
     .description('Validates the userconfig.xml of a module and applies it on this node. Each problem is shown with its line.')
     .addOption(moduleOption())
     .option('--check', 'only validate')
-    .addHelpText('after', '\nExamples:\n  holdfast module config -m ledger --check\n  holdfast -H \'*\' module config -m ledger')
+    .addHelpText('after', "\nExamples:\n  holdfast module config -m ledger --check\n  holdfast -H '*' module config -m ledger")
     .action(async (options: ModuleOption & { readonly check?: boolean }, command: Command) => {
       const name = moduleOf(options);
       await Session.of(command, exit).each(

@@ -25,7 +25,12 @@ export function addResourceCommands(program: Command, exit: ExitCode): void {
             ? 'no resources'
             : session.paint.table(
                 ['RESOURCE', 'VALUE', 'SINCE', 'DETAIL'],
-                resources.map(({ name, value, since, detail }) => [printable(name), session.paint.as(COLOUR_OF[value], value), since, printable(detail)]),
+                resources.map(({ name, value, since, detail }) => [
+                  printable(name),
+                  session.paint.as(COLOUR_OF[value], value),
+                  since,
+                  printable(detail),
+                ]),
               ),
       );
     });
@@ -45,7 +50,11 @@ export function addResourceCommands(program: Command, exit: ExitCode): void {
           const found = resources.find(({ name }) => name === options.resource);
           if (found !== undefined) return found;
           const names = resources.map(({ name }) => name);
-          throw new HoldfastError('HF_CLI_RESOURCE_UNKNOWN', `${module} has no resource "${options.resource}"; it has ${names.join(', ') || 'none'}`, { names });
+          throw new HoldfastError(
+            'HF_CLI_RESOURCE_UNKNOWN',
+            `${module} has no resource "${options.resource}"; it has ${names.join(', ') || 'none'}`,
+            { names },
+          );
         },
         ({ value }) => value,
       );

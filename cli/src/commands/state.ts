@@ -25,7 +25,8 @@ export function addStateCommand(program: Command, exit: ExitCode): void {
     .command('state')
     .summary('state of the modules')
     .description(
-      'Without -m: all modules on all nodes of the cluster. With -m: that module on this node, or on the nodes of -H. A node that does not ' +
+      'Without -m: all modules on all nodes of the cluster. With -m: that module on this node, or on the nodes of -H. ' +
+        'A node that does not ' +
         'answer is shown as ERROR with the cause. With -l the state is one word and the exit code; with -lq the exit code alone.',
     )
     .addOption(moduleOption())
@@ -33,7 +34,10 @@ export function addStateCommand(program: Command, exit: ExitCode): void {
     .option('-l, --level', 'print one word, and exit with the state: 0 STOP, 1 WAIT, 2 ALONE or UP, 3 PRIM, 4 SECOND, 10 unknown')
     .option('-q, --quiet', 'with -l: print nothing')
     .addOption(new Option('--watch', 'keep showing, every second; with --json one document per line').conflicts(['level', 'verbose']))
-    .addHelpText('after', '\nExamples:\n  holdfast state\n  holdfast state --watch\n  holdfast state -m ledger -v\n  holdfast state -m ledger -lq; echo $?')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  holdfast state\n  holdfast state --watch\n  holdfast state -m ledger -v\n  holdfast state -m ledger -lq; echo $?',
+    )
     .action(async (options: StateOptions, command: Command) => {
       const session = Session.of(command, exit);
       if (options.level === true || options.quiet === true) return level(session, options);
@@ -79,7 +83,11 @@ async function targets(session: Session, options: StateOptions): Promise<readonl
 
 export function statesOf(client: Client, node: string, module: string | undefined): Promise<NodeStates> {
   const there = client.onNode(node);
-  if (module !== undefined) return outcomeOf(node, there.module(module).then((view) => [view]));
+  if (module !== undefined)
+    return outcomeOf(
+      node,
+      there.module(module).then((view) => [view]),
+    );
   return outcomeOf(
     node,
     there.modules().then((modules) => Promise.all(modules.map((entry) => there.module(entry.module)))),

@@ -12,13 +12,17 @@ export function addWaitCommand(program: Command, exit: ExitCode): void {
     .command('waitstate')
     .summary('wait until a module is in a state')
     .description(
-      'Waits until the module is in the state, and Ready. Several states separated by commas: any of them. STOP and WAIT, which are never ' +
+      'Waits until the module is in the state, and Ready. Several states separated by commas: any of them. STOP and WAIT, ' +
+        'which are never ' +
         'Ready, count at once. An agent or node that does not answer yet is waited for too. Exits with 1 at the timeout.',
     )
     .argument('<state>', 'STOP, WAIT, ALONE, PRIM, SECOND, UP, or several: PRIM,ALONE')
     .addOption(moduleOption())
     .addOption(timeoutOption(WAIT_SECONDS_DEFAULT))
-    .addHelpText('after', '\nExamples:\n  holdfast waitstate -m ledger PRIM,ALONE --timeout 60\n  holdfast -H node2 waitstate -m ledger SECOND')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  holdfast waitstate -m ledger PRIM,ALONE --timeout 60\n  holdfast -H node2 waitstate -m ledger SECOND',
+    )
     .action(async (states: string, options: ModuleOption & { readonly timeout: number }, command: Command) => {
       const session = Session.of(command, exit);
       const module = moduleOf(options);

@@ -138,7 +138,11 @@ class HttpClient implements Client {
     }
   }
 
-  private fetch(method: string, path: string, init: { headers: Record<string, string>; signal: AbortSignal; body?: string }): Promise<Response> {
+  private fetch(
+    method: string,
+    path: string,
+    init: { headers: Record<string, string>; signal: AbortSignal; body?: string },
+  ): Promise<Response> {
     return fetch(`${this.options.baseUrl}${this.prefix}${path}`, {
       ...init,
       method,
@@ -152,10 +156,14 @@ class HttpClient implements Client {
     if (error instanceof HoldfastError) return error;
     const { baseUrl } = this.options;
     if (error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError')) {
-      return new HoldfastError('HF_AGENT_TIMEOUT', `the agent at ${baseUrl} did not answer in time; is the machine overloaded?`, { baseUrl });
+      return new HoldfastError('HF_AGENT_TIMEOUT', `the agent at ${baseUrl} did not answer in time; is the machine overloaded?`, {
+        baseUrl,
+      });
     }
     if (error instanceof SyntaxError) {
-      return new HoldfastError('HF_AGENT_ANSWER_INVALID', `what listens at ${baseUrl} answered something that is not the agent's JSON`, { baseUrl });
+      return new HoldfastError('HF_AGENT_ANSWER_INVALID', `what listens at ${baseUrl} answered something that is not the agent's JSON`, {
+        baseUrl,
+      });
     }
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : messageOf(cause);
@@ -166,7 +174,10 @@ class HttpClient implements Client {
         { baseUrl },
       );
     }
-    return new HoldfastError('HF_AGENT_UNREACHABLE', `the connection to the agent at ${baseUrl} failed: ${code}; is it stopping?`, { baseUrl, cause: code });
+    return new HoldfastError('HF_AGENT_UNREACHABLE', `the connection to the agent at ${baseUrl} failed: ${code}; is it stopping?`, {
+      baseUrl,
+      cause: code,
+    });
   }
 }
 
@@ -180,11 +191,16 @@ async function failureOf(response: Response): Promise<HoldfastError> {
   const content = await response.text();
   try {
     const body = JSON.parse(content) as Partial<ErrorBody>;
-    if (typeof body.code === 'string' && typeof body.message === 'string') return new HoldfastError(body.code, body.message, body.details ?? {});
+    if (typeof body.code === 'string' && typeof body.message === 'string')
+      return new HoldfastError(body.code, body.message, body.details ?? {});
   } catch {
     // Not the agent's JSON: told below.
   }
-  return new HoldfastError('HF_AGENT_ANSWER_INVALID', `the answer has status ${response.status} and is not the agent's; does something else use its port?`, {
-    status: response.status,
-  });
+  return new HoldfastError(
+    'HF_AGENT_ANSWER_INVALID',
+    `the answer has status ${response.status} and is not the agent's; does something else use its port?`,
+    {
+      status: response.status,
+    },
+  );
 }

@@ -76,7 +76,8 @@ class EventClient {
   ) {}
 
   receive(entry: LogEntry): void {
-    if (this.filter.module !== undefined && entry.module !== this.filter.module) return;
+    // Entries without module are the node's own: they concern every module, as in the module's log.
+    if (this.filter.module !== undefined && entry.module !== this.filter.module && entry.module !== '') return;
     if (this.waiting === undefined) this.send(frameOf(entry));
     else if (this.waiting.length < EVENT_REPLAY_MAX) this.waiting.push(entry);
     else this.stream.destroy(new Error('more events than the replay can hold'));

@@ -75,7 +75,10 @@ function refusalOf(error: unknown): HoldfastError | undefined {
   const refused = error as Error & HttpError;
   if (refused.validation !== undefined) {
     const where = refused.validationContext ?? 'request';
-    const problems = refused.validation.map((problem) => ({ at: `${where}${problem.instancePath}`, problem: problem.message ?? 'invalid' }));
+    const problems = refused.validation.map((problem) => ({
+      at: `${where}${problem.instancePath}`,
+      problem: problem.message ?? 'invalid',
+    }));
     const first = problems[0];
     const sentence = first === undefined ? 'the request does not fit the schema' : `${first.at} ${first.problem}`;
     return new HoldfastError('HF_API_REQUEST_INVALID', `${sentence}; /api/v1/openapi.json has the schema`, { problems });
@@ -87,7 +90,10 @@ function refusalOf(error: unknown): HoldfastError | undefined {
       return new HoldfastError('HF_API_MEDIA_TYPE', 'the body must be application/json');
     default:
       if (typeof refused.statusCode === 'number' && refused.statusCode >= 400 && refused.statusCode < 500) {
-        return new HoldfastError('HF_API_REQUEST_INVALID', 'the request could not be read: is the body valid JSON and the URL well formed?');
+        return new HoldfastError(
+          'HF_API_REQUEST_INVALID',
+          'the request could not be read: is the body valid JSON and the URL well formed?',
+        );
       }
       return undefined;
   }

@@ -50,11 +50,15 @@ export class NodeProxy {
       schema: {
         tags: ['nodes'],
         summary: 'Any route on another node',
-        description: 'Forwards to the named node of the cluster. The own name is served here. Paths are those of this document without /api/v1.',
+        description:
+          'Forwards to the named node of the cluster. The own name is served here. Paths are those of this document without /api/v1.',
         params: {
           type: 'object',
           required: ['node'],
-          properties: { node: { type: 'string', description: 'Name of the node' }, '*': { type: 'string', description: 'Path, e.g. modules' } },
+          properties: {
+            node: { type: 'string', description: 'Name of the node' },
+            '*': { type: 'string', description: 'Path, e.g. modules' },
+          },
         },
         response: { default: errorBody },
       },
@@ -69,14 +73,21 @@ export class NodeProxy {
   private async forward(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const target = splitNodeUrl(request.url);
     if (target === undefined || target.rest === 'nodes' || target.rest.startsWith('nodes/')) {
-      throw new HoldfastError('HF_API_PROXY_NESTED', `${request.url} does not name a route of a node; one node may be named, and a path behind it`);
+      throw new HoldfastError(
+        'HF_API_PROXY_NESTED',
+        `${request.url} does not name a route of a node; one node may be named, and a path behind it`,
+      );
     }
     const peer = this.peers.get(target.node);
     if (peer === undefined || this.options === undefined || this.key === undefined) {
-      throw new HoldfastError('HF_NODE_UNKNOWN', `the cluster of this node has no other node "${target.node}"; "holdfast cluster state" lists them`, {
-        node: target.node,
-        nodes: [...this.peers.keys()],
-      });
+      throw new HoldfastError(
+        'HF_NODE_UNKNOWN',
+        `the cluster of this node has no other node "${target.node}"; "holdfast cluster state" lists them`,
+        {
+          node: target.node,
+          nodes: [...this.peers.keys()],
+        },
+      );
     }
     const answer = await this.ask(peer, `/api/v1/${target.rest}`, request, this.options, this.key);
     void reply.code(answer.statusCode ?? 502);
@@ -129,11 +140,15 @@ export class NodeProxy {
 }
 
 function timeoutOf(peer: PeerNode, what: string, timeoutMs: number): HoldfastError {
-  return new HoldfastError('HF_NODE_TIMEOUT', `node "${peer.name}" at ${peer.address} ${what} within ${timeoutMs} ms; is it running and connected?`, {
-    node: peer.name,
-    address: peer.address,
-    timeoutMs,
-  });
+  return new HoldfastError(
+    'HF_NODE_TIMEOUT',
+    `node "${peer.name}" at ${peer.address} ${what} within ${timeoutMs} ms; is it running and connected?`,
+    {
+      node: peer.name,
+      address: peer.address,
+      timeoutMs,
+    },
+  );
 }
 
 function unreachable(peer: PeerNode, port: number, phase: 'connect' | 'answer', error: Error): HoldfastError {

@@ -1,4 +1,4 @@
-/** The routes over the modules and the cluster, one table, the same on both listeners. Each hands over to the service and knows nothing else. */
+/** The routes over the modules and the cluster, the same on both listeners. Each hands over to the service and knows nothing else. */
 import type { FastifyInstance } from 'fastify';
 import type { AgentService } from './contract.js';
 import type { EventFilter, EventStreams } from './event-stream.js';

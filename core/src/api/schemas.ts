@@ -67,7 +67,10 @@ const natural = (description: string): JsonSchema => ({ type: 'string', pattern:
 
 const phase = oneOf<Phase>({ STOP: true, WAIT: true, ALONE: true, PRIM: true, SECOND: true, UP: true });
 const quality = oneOf<Quality>({ NotReady: true, Transient: true, Ready: true });
-const resyncMode = oneOf<'journal' | 'compare'>({ journal: true, compare: true }, 'journal: only what changed; compare: the whole tree was compared');
+const resyncMode = oneOf<'journal' | 'compare'>(
+  { journal: true, compare: true },
+  'journal: only what changed; compare: the whole tree was compared',
+);
 const link = oneOf<NodeReport['link']>({ none: true, connecting: true, resynchronising: true, connected: true, holding: true });
 const condition = oneOf<DataCondition>({ uptodate: true, outdated: true, inconsistent: true, none: true });
 
@@ -132,7 +135,10 @@ export const moduleView = objectOf<ModuleView>(
       { grade: oneOf<ModuleView['arbitration']['grade']>({ none: true, weak: true, strong: true }), text: text() },
       'What would happen at a network cut',
     ),
-    configuration: objectOf<ModuleView['configuration']>({ applied: text('Digest'), edited: optional(text('Digest of the edited source')) }),
+    configuration: objectOf<ModuleView['configuration']>({
+      applied: text('Digest'),
+      edited: optional(text('Digest of the edited source')),
+    }),
     maxloop: objectOf<ModuleView['maxloop']>({ count: integer(), max: integer() }),
   },
   'State of a module on a node',
@@ -174,9 +180,7 @@ export const configureResult = objectOf<ConfigureResult>({ module: text(), diges
 export const clusterView = objectOf<ClusterView>({
   node: text('The node that answers'),
   digest: text('Digest of its cluster configuration'),
-  nodes: arrayOf(
-    objectOf<ClusterView['nodes'][number]>({ name: text(), address: text(), reachable: flag(), digest: optional(text()) }),
-  ),
+  nodes: arrayOf(objectOf<ClusterView['nodes'][number]>({ name: text(), address: text(), reachable: flag(), digest: optional(text()) })),
   plugins: arrayOf(objectOf<ClusterView['plugins'][number]>({ id: text(), version: text(), state: text(), error: optional(text()) })),
 });
 
@@ -186,7 +190,7 @@ export const logQuery = objectOf<LogQuery>({
   levels: optional({ type: 'string', pattern: '^[CEUSID]{1,6}$', description: 'Letters of the levels, for example CEU' }),
 });
 
-export const eventsQuery = objectOf<EventsQuery>({ module: optional(name('Only entries of this module')) });
+export const eventsQuery = objectOf<EventsQuery>({ module: optional(name('Only entries of this module and of the node itself')) });
 
 export const commandBody = objectOf<CommandBody>({
   verb: oneOf<Verb>({ start: true, stop: true, restart: true, stopstart: true, swap: true, prim: true, second: true }),

@@ -148,7 +148,10 @@ class Listener {
       return reply.code(failure.status).type('application/json; charset=utf-8').send(failure.body);
     });
     const notFound = (request: { method: string; url: string }): never => {
-      throw new HoldfastError('HF_API_ROUTE_UNKNOWN', `${request.method} ${request.url.slice(0, 200)} is no route; /api/v1/openapi.json lists them`);
+      throw new HoldfastError(
+        'HF_API_ROUTE_UNKNOWN',
+        `${request.method} ${request.url.slice(0, 200)} is no route; /api/v1/openapi.json lists them`,
+      );
     };
     app.setNotFoundHandler(notFound);
     void app.register(swagger, { openapi: OPENAPI, hideUntagged: false });
@@ -210,7 +213,7 @@ const OPENAPI = {
     title: 'Holdfast',
     version: '1',
     description:
-      'State and commands of the modules of a node, and of the other nodes through /nodes/{node}/…. Numbers in bodies are numbers: nothing is ' +
+      'State and commands of the modules of a node, and of the other nodes through /nodes/{node}/…. Numbers are numbers: nothing is ' +
       'converted, and unknown properties are refused. Every failure has the body {code, message, details}.',
   },
   components: {
@@ -233,7 +236,8 @@ function refuseGarbage(error: Error & { code?: string }, socket: Socket): void {
   const sentence = isTimeout ? 'the request did not arrive in time' : 'this is not an HTTP/1.1 request that the agent can read';
   const body = JSON.stringify(bodyOf(new HoldfastError('HF_API_REQUEST_INVALID', sentence)));
   socket.end(
-    `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
     () => socket.destroy(),
   );
 }

@@ -27,7 +27,10 @@ export async function* readEvents(body: AsyncIterable<Uint8Array>, abort: () => 
         if (event !== undefined) yield event;
       }
       if (rest.length > EVENT_CHARACTERS_MAX) {
-        throw new HoldfastError('HF_AGENT_ANSWER_INVALID', `an event is longer than ${EVENT_CHARACTERS_MAX} characters; is this the agent?`);
+        throw new HoldfastError(
+          'HF_AGENT_ANSWER_INVALID',
+          `an event is longer than ${EVENT_CHARACTERS_MAX} characters; is this the agent?`,
+        );
       }
     }
   } finally {

@@ -144,7 +144,8 @@ function checkSameNodes(lans: readonly LanValue[], read: ReadElement, problems: 
       ...(missing.length > 0 ? [`lacks ${missing.join(', ')}`] : []),
       ...(surplus.length > 0 ? [`has ${surplus.join(', ')} in addition`] : []),
     ];
-    const message = `every lan must list the same nodes, but lan ${quoted(lan.name)} compared with ${quoted(first.name)} ${parts.join(' and ')}`;
+    const difference = `lan ${quoted(lan.name)} compared with ${quoted(first.name)} ${parts.join(' and ')}`;
+    const message = `every lan must list the same nodes, but ${difference}`;
     problems.add('HF_CONFIG_LAN_NODES', read.at(lanPointer(index + 1)), message);
   });
 }
@@ -153,7 +154,8 @@ function checkSameNodes(lans: readonly LanValue[], read: ReadElement, problems: 
 function checkCommand(lans: readonly LanValue[], read: ReadElement, problems: ProblemList): number {
   const marked = lans.flatMap((lan, index) => (lan.command ? [index] : []));
   for (const index of marked.slice(1)) {
-    const message = `lan ${quoted(lans[index]?.name ?? '')} has command="on", but lan ${quoted(lans[marked[0] ?? 0]?.name ?? '')} has it already`;
+    const [second, first] = [lans[index], lans[marked[0] ?? 0]].map((lan) => quoted(lan?.name ?? ''));
+    const message = `lan ${second} has command="on", but lan ${first} has it already`;
     problems.add('HF_CONFIG_LAN_COMMAND', read.at(lanPointer(index), 'command'), message);
   }
   return marked[0] ?? 0;

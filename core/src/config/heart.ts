@@ -34,8 +34,9 @@ export function readHeart(
   const heart = read.value as unknown as HeartValue;
   const port = heart.port ?? HEART_PORT_BASE + moduleId - 1;
   if (heart.pulse * PULSES_PER_TIMEOUT_MIN > heart.timeout) {
+    const [pulse, timeout] = [formatDuration(heart.pulse, 'ms'), formatDuration(heart.timeout, 'ms')];
     const least = formatDuration(heart.pulse * PULSES_PER_TIMEOUT_MIN, 'ms');
-    const written = `timeout ${formatDuration(heart.timeout, 'ms')} is less than ${PULSES_PER_TIMEOUT_MIN} pulses of ${formatDuration(heart.pulse, 'ms')}`;
+    const written = `timeout ${timeout} is less than ${PULSES_PER_TIMEOUT_MIN} pulses of ${pulse}`;
     const at = read.at('', element.attributes.has('timeout') ? 'timeout' : 'pulse');
     problems.add(
       'HF_CONFIG_HEART_TIMING',

@@ -1,5 +1,5 @@
 /**
- * Collects what is wrong with one file, so that an operator sees all of it at once, and throws it as one coded error. The number kept is
+ * Collects what is wrong with one file, so that an operator sees all of it at once, and throws it as one coded error. The number is
  * bounded: a megabyte of nonsense must not become a gigabyte of messages.
  */
 import { HoldfastError } from '@holdfast/sdk';
@@ -31,26 +31,23 @@ export class ProblemList {
   readonly file: string;
   readonly #problems: ConfigProblem[] = [];
   readonly #warnings: string[] = [];
-  #dropped = 0;
 
   constructor(file: string) {
     this.file = file;
   }
 
   get count(): number {
-    return this.#problems.length + this.#dropped;
+    return this.#problems.length;
   }
 
   get warnings(): readonly string[] {
     return this.#warnings;
   }
 
+  /** @throws the error of all problems once there are PROBLEMS_MAX: what has so many is not worth reading on */
   add(code: ConfigErrorCode, at: Position, message: string): void {
-    if (this.#problems.length >= PROBLEMS_MAX) {
-      this.#dropped += 1;
-      return;
-    }
     this.#problems.push({ code, line: at.line, column: at.column, message });
+    if (this.#problems.length >= PROBLEMS_MAX) throw this.#error();
   }
 
   warn(at: Position, message: string): void {
@@ -70,11 +67,11 @@ export class ProblemList {
   #error(): HoldfastError {
     const problems = [...this.#problems].sort((a, b) => a.line - b.line || a.column - b.column);
     const place = (problem: ConfigProblem): string => `${this.file}:${problem.line}:${problem.column}`;
-    const details = { file: this.file, problems, dropped: this.#dropped };
-    const only = problems.length === 1 && this.#dropped === 0 ? problems[0] : undefined;
-    if (only !== undefined) return new HoldfastError(only.code, `${place(only)}: ${only.message}`, details);
+    const details = { file: this.file, problems };
+    const [only] = problems;
+    if (only !== undefined && problems.length === 1) return new HoldfastError(only.code, `${place(only)}: ${only.message}`, details);
     const lines = problems.map((problem) => `\n  ${place(problem)}: ${problem.code}: ${problem.message}`);
-    if (this.#dropped > 0) lines.push(`\n  and ${this.#dropped} more`);
+    if (this.count >= PROBLEMS_MAX) lines.push('\n  and perhaps more: reading stopped here');
     return new HoldfastError('HF_CONFIG_INVALID', `${this.file} has ${this.count} problems:${lines.join('')}`, details);
   }
 }

@@ -95,7 +95,8 @@ function expectation(error: ErrorObject): string {
     const format = String(error.params['format']);
     return `must be ${FORMATS[format] ?? format}`;
   }
-  return typeof described === 'string' ? `is not allowed: ${described}` : `must match ${String(error.params['pattern'])}`;
+  const pattern = `must match ${String(error.params['pattern'])}`;
+  return typeof described === 'string' ? `${pattern} (${described})` : pattern;
 }
 
 function explainElement(error: ErrorObject, origins: Origins, problems: ProblemList): void {

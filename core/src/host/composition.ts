@@ -78,7 +78,8 @@ function once<T>(root: DependencyContainer, name: InjectionToken<T>, make: (from
 function extensionsOf(registry: ExtensionRegistry): Extensions {
   const get = <Point extends keyof Implementations>(point: Point, type: string): Implementations[Point] => {
     const found = registry.get(point, type);
-    if (found === undefined) throw new HoldfastError('HF_EXTENSION_MISSING', `no installed plug-in serves ${point} "${type}"`, { point, type });
+    if (found === undefined)
+      throw new HoldfastError('HF_EXTENSION_MISSING', `no installed plug-in serves ${point} "${type}"`, { point, type });
     return found;
   };
   return {

@@ -3,7 +3,7 @@ import { HoldfastError } from '@holdfast/sdk';
 
 export const PLUGIN_ERRORS = {
   HF_PLUGIN_DIRECTORY: 'A directory of plug-ins exists but cannot be read.',
-  HF_PLUGIN_MANIFEST: 'plugin.json is not JSON, is too large, or does not follow the manifest schema.',
+  HF_PLUGIN_MANIFEST: 'The plugin.json is not JSON, is too large, or does not follow the manifest schema.',
   HF_PLUGIN_VERSION: 'The version of the plug-in is not a semantic version.',
   HF_PLUGIN_RANGE: 'A version range is not valid, or is open and would accept versions that do not exist yet.',
   HF_PLUGIN_SDK: 'The plug-in was made for another version of the SDK.',

@@ -66,7 +66,8 @@ function callRegister(plugin: Plugin, context: RegisterContext, id: string): voi
   let result: unknown;
   try {
     // The contract says void, but plug-ins come compiled, or written in JavaScript.
-    result = (plugin.register)(context);
+    const register: (context: RegisterContext) => unknown = plugin.register.bind(plugin);
+    result = register(context);
   } catch (error) {
     if (error instanceof HoldfastError && error.code.startsWith('HF_PLUGIN_')) throw error;
     throw pluginError('HF_PLUGIN_REGISTER', id, `failed to register: ${messageOf(error)}`, error);

@@ -26,6 +26,7 @@ interface Watch {
   scans: number;
   pids: readonly number[];
   toldCount: number | undefined;
+  toldPids: string;
   toldAtMs: number;
   confirmAtMs: number | undefined;
 }
@@ -63,6 +64,7 @@ export class ProcessWatcher {
       scans: 0,
       pids: [],
       toldCount: undefined,
+      toldPids: '',
       toldAtMs: 0,
       confirmAtMs: undefined,
     });
@@ -150,9 +152,11 @@ export class ProcessWatcher {
       if (nowMs < watch.confirmAtMs) return;
     }
     watch.confirmAtMs = undefined;
+    const toldPids = watch.pids.join();
     const repeat = nowMs - watch.toldAtMs >= request.repeatIntervalMs;
-    if (count === toldCount && watch.scans > SCANS_TOLD_AT_START && !repeat) return;
+    if (toldPids === watch.toldPids && watch.scans > SCANS_TOLD_AT_START && !repeat) return;
     watch.toldCount = count;
+    watch.toldPids = toldPids;
     watch.toldAtMs = nowMs;
     this.tell({ id: request.id, count, pids: watch.pids.slice(0, PIDS_TOLD_MAX), scans: watch.scans });
   }

@@ -12,7 +12,7 @@ if (parentPort !== null) {
   while (Atomics.load(stop, 0) === 0) {
     // The thread never returns to its event loop, so messages are fetched by hand.
     for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
-      watcher.accept((next as { message: WorkerRequest }).message);
+      watcher.accept(next.message as WorkerRequest);
     }
     watcher.turn();
   }

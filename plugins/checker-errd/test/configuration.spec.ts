@@ -93,7 +93,10 @@ describe('verdict', () => {
 
   it('does not wait when there are too many', () => {
     const none = { atLeast: undefined, atMost: 0 };
-    assert.deepEqual(judge(none, { count: 1, pids: [7], scans: 1 }, true), { verdict: 'down', detail: '1 process, at most 0 allowed (pid 7)' });
+    assert.deepEqual(judge(none, { count: 1, pids: [7], scans: 1 }, true), {
+      verdict: 'down',
+      detail: '1 process, at most 0 allowed (pid 7)',
+    });
     assert.deepEqual(judge(none, { count: 0, pids: [], scans: 1 }, true), { verdict: 'up', detail: '0 processes' });
   });
 });
@@ -116,7 +119,10 @@ describe('process table', () => {
     assert(first !== undefined);
     assert.equal(again, first);
     assert.equal(readProcess(process.ppid, false)?.startTime, first.startTime);
-    assert.equal(table.scan(2000, new Set(), true).find(({ pid }) => pid === process.pid), undefined);
+    assert.equal(
+      table.scan(2000, new Set(), true).find(({ pid }) => pid === process.pid),
+      undefined,
+    );
   });
 });
 

@@ -20,7 +20,8 @@ export function readConfiguration(element: ElementValue): TcpCheckConfiguration 
   const intervalMs = to?.['interval'] ?? 10_000;
   const timeoutMs = to?.['timeout'] ?? 5000;
   if (typeof ident !== 'string' || typeof address !== 'string' || typeof port !== 'number') throw invalid(element);
-  if (phase === undefined || action === undefined || typeof intervalMs !== 'number' || typeof timeoutMs !== 'number') throw invalid(element);
+  if (phase === undefined || action === undefined || typeof intervalMs !== 'number' || typeof timeoutMs !== 'number')
+    throw invalid(element);
   return { ident, phase, action, target: { address, port, timeoutMs }, intervalMs };
 }
 

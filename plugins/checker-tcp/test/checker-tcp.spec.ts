@@ -39,7 +39,11 @@ function create(to: ElementValue, attributes: Readonly<Record<string, string>> =
 }
 
 async function until(what: string, condition: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 4000; !condition(); await delay(5)) assert.ok(Date.now() < deadline, `waited for: ${what}`);
+  const deadline = Date.now() + 4000;
+  while (!condition()) {
+    assert.ok(Date.now() < deadline, `waited for: ${what}`);
+    await delay(5);
+  }
 }
 
 async function listen(server: Server, port = 0): Promise<number> {

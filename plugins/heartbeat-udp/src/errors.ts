@@ -60,7 +60,7 @@ export function processGone(how: string, lastWords: string): HoldfastError {
 }
 
 export function processStalled(silentMs: number): HoldfastError {
-  const message = `the heartbeat process gave no sign for ${silentMs} ms and was killed; was it stopped, or starved by real-time processes?`;
+  const message = `the heartbeat process gave no sign for ${silentMs} ms and was killed; was it stopped or starved?`;
   return new HoldfastError('HF_HEARTBEAT_PROCESS_STALLED', message, { silentMs });
 }
 

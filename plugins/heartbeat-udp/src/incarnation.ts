@@ -38,7 +38,12 @@ export class Incarnations {
       await this.#write(number);
     } catch (error) {
       const file = join(this.#directory, FILE);
-      throw new HoldfastError('HF_HEARTBEAT_STATE', `cannot write ${file} (${messageOf(error)}): disk full or read-only?`, { file }, { cause: error });
+      throw new HoldfastError(
+        'HF_HEARTBEAT_STATE',
+        `cannot write ${file} (${messageOf(error)}): disk full or read-only?`,
+        { file },
+        { cause: error },
+      );
     }
     const incarnation = Buffer.alloc(INCARNATION_BYTES);
     incarnation.writeBigUInt64BE(BigInt(number), 0);

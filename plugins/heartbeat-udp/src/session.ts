@@ -124,7 +124,7 @@ export class UdpSession implements HeartbeatSession {
   }
 
   async #leave(goodbye: boolean): Promise<void> {
-    const { id, process, onClosed } = this.#context;
+    const { id, process } = this.#context;
     if (!process.isOver) {
       const closed = new Promise<void>((resolve) => {
         this.#settleClosing = resolve;
@@ -133,7 +133,7 @@ export class UdpSession implements HeartbeatSession {
       process.send({ kind: 'close', session: id, goodbye });
       await process.expect('close a heartbeat session', closed, CLOSE_MS);
     }
-    onClosed();
+    this.#context.onClosed();
   }
 
   #forward(): void {
@@ -147,7 +147,12 @@ export class UdpSession implements HeartbeatSession {
     this.#payload = undefined;
     this.#tickMs = undefined;
     this.#sending = true;
-    const update = { kind: 'update', session: this.#context.id, ...(payload && { payload }), ...(tickMs !== undefined && { tickMs }) } as const;
+    const update = {
+      kind: 'update',
+      session: this.#context.id,
+      ...(payload && { payload }),
+      ...(tickMs !== undefined && { tickMs }),
+    } as const;
     this.#context.process.send(update, () => {
       this.#sending = false;
       // After a failed send there is no one to send to any more.

@@ -21,13 +21,16 @@ class End {
   readonly #sealers: Map<string, Sealer>;
   readonly #receivers: Map<string, LinkReceiver>;
 
-  constructor(from: string, to: string, readonly self: Buffer) {
+  constructor(
+    from: string,
+    to: string,
+    readonly self: Buffer,
+  ) {
     this.acquaintance = new Acquaintance(self);
-    const keyOf = (link: string, sender: string, receiver: string): Buffer => directionKey(key, { module: 'shop', from: sender, to: receiver, link });
+    const keyOf = (link: string, sender: string, receiver: string): Buffer =>
+      directionKey(key, { module: 'shop', from: sender, to: receiver, link });
     this.#sealers = new Map(['a', 'b'].map((link) => [link, new Sealer(keyOf(link, from, to), keyIdOf(key), self)]));
-    this.#receivers = new Map(
-      ['a', 'b'].map((link) => [link, new LinkReceiver(keyOf(link, to, from), keyIdOf(key), this.acquaintance)]),
-    );
+    this.#receivers = new Map(['a', 'b'].map((link) => [link, new LinkReceiver(keyOf(link, to, from), keyIdOf(key), this.acquaintance)]));
   }
 
   frame(options: { goodbye?: boolean; link?: string; silent?: boolean } = {}): Buffer {
@@ -61,7 +64,8 @@ function becomeAcquainted(one: End, other: End): void {
 
 function standing(reception: Reception): string {
   if (reception.kind === 'refused') return reception.refusal;
-  return `${reception.alive === undefined ? 'nothing' : reception.alive.goodbye ? 'goodbye' : 'alive'}${reception.answer ? ', answer' : ''}`;
+  const brings = reception.alive?.goodbye === true ? 'goodbye' : reception.alive === undefined ? 'nothing' : 'alive';
+  return reception.answer ? `${brings}, answer` : brings;
 }
 
 describe('acquaintance of two nodes', () => {
@@ -110,7 +114,10 @@ describe('acquaintance of two nodes', () => {
     becomeAcquainted(a, b);
     const recorded = [a.frame(), a.frame(), a.frame({ goodbye: true })];
     const restarted = south(2);
-    assert.deepEqual(recorded.map((frame) => standing(restarted.hear(frame))), ['nothing, answer', 'nothing, answer', 'nothing']);
+    assert.deepEqual(
+      recorded.map((frame) => standing(restarted.hear(frame))),
+      ['nothing, answer', 'nothing, answer', 'nothing'],
+    );
     assert.equal(standing(restarted.hear(recorded[0] ?? Buffer.alloc(0))), 'replayed');
   });
 
@@ -130,7 +137,10 @@ describe('acquaintance of two nodes', () => {
     becomeAcquainted(a, b);
     const overtaken = a.frame();
     const farewells = [a.frame({ goodbye: true }), a.frame({ goodbye: true }), a.frame({ goodbye: true, link: 'b' })];
-    assert.deepEqual(farewells.map((frame, index) => standing(b.hear(frame, index < 2 ? 'a' : 'b'))), ['goodbye', 'nothing', 'goodbye']);
+    assert.deepEqual(
+      farewells.map((frame, index) => standing(b.hear(frame, index < 2 ? 'a' : 'b'))),
+      ['goodbye', 'nothing', 'goodbye'],
+    );
     assert.equal(standing(b.hear(overtaken)), 'departed');
   });
 

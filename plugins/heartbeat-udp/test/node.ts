@@ -12,8 +12,10 @@ import { createPlugin } from '../src/index.js';
 export const CLUSTER_KEY = Buffer.alloc(32, 7);
 
 export async function until(what: string, condition: () => boolean, waitMs = 4000): Promise<void> {
-  for (const deadline = Date.now() + waitMs; !condition(); await delay(5)) {
+  const deadline = Date.now() + waitMs;
+  while (!condition()) {
     assert.ok(Date.now() < deadline, `waited ${waitMs} ms for: ${what}`);
+    await delay(5);
   }
 }
 

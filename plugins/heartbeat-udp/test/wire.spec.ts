@@ -125,6 +125,9 @@ describe('heartbeat seal', () => {
 
   it('counts its frames from 1', () => {
     const sealer = sealerOf(there, incarnation(1));
-    assert.deepEqual([1, 2, 3].map(() => decodeHeader(sealer.seal(body()))?.counter), [1, 2, 3]);
+    assert.deepEqual(
+      [1, 2, 3].map(() => decodeHeader(sealer.seal(body()))?.counter),
+      [1, 2, 3],
+    );
   });
 });

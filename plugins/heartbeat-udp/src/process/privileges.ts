@@ -34,7 +34,9 @@ export function acquirePrivileges(): Privileges {
 function becomeRealtime(): string {
   if (process.env['HOLDFAST_REALTIME'] === 'off') return 'ordinary: HOLDFAST_REALTIME=off';
   const result: unknown = setScheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, { sched_priority: FIFO_PRIORITY });
-  return result === 0 ? `SCHED_FIFO ${FIFO_PRIORITY}` : `ordinary: errno ${koffi.errno()}, the agent lacks CAP_SYS_NICE or a real-time budget`;
+  return result === 0
+    ? `SCHED_FIFO ${FIFO_PRIORITY}`
+    : `ordinary: errno ${koffi.errno()}, the agent lacks CAP_SYS_NICE or a real-time budget`;
 }
 
 function escapeOutOfMemory(): string {

@@ -29,6 +29,8 @@ interface Link {
   connector: DataConnector | undefined;
   source: ResyncSource | undefined;
   checkpoint: Checkpoint | undefined;
+  /** Live requests count from far above. */
+  nextResyncSeq: number;
   /** A divergence is being repaired: the source starts when every answer in flight has come. */
   repairs: boolean;
 }
@@ -160,7 +162,7 @@ export class PrimarySide {
     const { epoll, settings, nowMs } = this.#around;
     const link: Link = {
       number: command.link, generation: command.generation, peer: undefined, connector: undefined, source: undefined, checkpoint: undefined,
-      repairs: false,
+      repairs: false, nextResyncSeq: 1,
     };
     this.#link = link;
     const done = (outcome: number | HoldfastError): void => {
@@ -207,6 +209,7 @@ export class PrimarySide {
       differs: this.#journal instanceof Journal ? this.#journal.set : new DirtySet(),
       pool,
       nowMs,
+      firstSeq: link.nextResyncSeq,
       release: () => {
         this.#pipeline.resume();
       },
@@ -216,6 +219,7 @@ export class PrimarySide {
       },
       done: (summary) => {
         this.lastResync = summary;
+        link.nextResyncSeq = source.nextSeq;
         link.source = undefined;
         this.#around.changed();
       },

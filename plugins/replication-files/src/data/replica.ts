@@ -22,6 +22,7 @@ export class DataReplica {
   #store: Store | undefined;
   #side: PrimarySide | SecondarySide | undefined;
   #lastResync: DataState['lastResync'];
+  #reportedInconsistent = false;
 
   constructor(settings: DataSettings, epoll: EpollSet, pool: Pool, report: (report: DataReport) => void) {
     this.#settings = settings;
@@ -126,7 +127,9 @@ export class DataReplica {
 
   /** @returns true: there is more to do at once */
   turn(): boolean {
-    return this.#side?.turn() === true;
+    const isMore = this.#side?.turn() === true;
+    if (this.#marker.isSet !== this.#reportedInconsistent) this.#changed();
+    return isMore;
   }
 
   tick(): void {
@@ -155,6 +158,7 @@ export class DataReplica {
 
   #changed(): void {
     const side = this.#side;
+    this.#reportedInconsistent = this.#marker.isSet;
     if (side instanceof PrimarySide) this.#lastResync = side.lastResync ?? this.#lastResync;
     this.#report({
       kind: 'state',

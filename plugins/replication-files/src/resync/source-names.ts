@@ -155,12 +155,24 @@ export class NameSender {
   bind(object: bigint, { parent, name }: Place): boolean {
     const parentId = this.tree.id(parent);
     if (parentId === undefined || this.#isUnclear({ parent, name })) return false;
+    this.#requestBind(object, parentId, name);
+    return true;
+  }
+
+  /**
+   * Asks whether the target has met an object whose place cannot be told: one of its names was removed, so that it is in the stash, and
+   * has another name that nobody touched. An object that is not known can be in no directory, least of all in itself.
+   */
+  askFor(object: bigint): void {
+    this.#requestBind(object, object, Buffer.from('unknown'));
+  }
+
+  #requestBind(object: bigint, parent: bigint, name: Buffer): void {
     this.#asked.add(object);
-    this.flow.request({ kind: 'bind', object, parent: parentId, name }, (answer) => {
+    this.flow.request({ kind: 'bind', object, parent, name }, (answer) => {
       this.#asked.delete(object);
       if (answer.errno === 0) this.#known.add(object);
     });
-    return true;
   }
 
   #isUnclear({ parent, name }: Place): boolean {
@@ -249,7 +261,7 @@ export class NameSender {
     const { handle, nlink, entry } = found;
     if (handle === undefined) return;
     if (this.mode === 'journal' || isNew || isDirectory(handle)) this.#known.add(object);
-    if (nlink > 1 && !isDirectory(handle)) this.#noteLink(directory, entry.name, handle, object, isNew);
+    if ((nlink > 1 || this.#links.has(object)) && !isDirectory(handle)) this.#noteLink(directory, entry.name, handle, object, isNew);
     if (isNew && isDirectory(handle)) {
       this.#walked.add(object);
       this.#stampLater.set(handle, object);
@@ -382,7 +394,7 @@ export class NameSender {
       if (this.mode === 'compare') this.bytesInTree += status === STATUS.created ? found.size / Math.max(1, found.nlink) : 0;
       if (status === STATUS.later || status === STATUS.missing) this.pending.touchName(directory, id, found.entry.name);
       else if (status === STATUS.created) this.#isThere(directory, found, what.object, true);
-      else if (status === STATUS.moved || this.mode === 'journal') this.#isThere(directory, found, what.object, false);
+      else this.#isThere(directory, found, what.object, false);
     });
   }
 

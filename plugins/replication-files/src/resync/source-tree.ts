@@ -1,6 +1,5 @@
 /** The source's tree as the resync reads it: every object with an id, what is under a name, and what must be said about an object. */
-import type { Handle } from '../store/handle.js';
-import { isRegular } from '../store/handle.js';
+import { isRegular, typeOf, type Handle } from '../store/handle.js';
 import { newObjectId, type Store } from '../store/store.js';
 import { S_IFLNK } from '../system/constants.js';
 import { ENOENT, errnoName, ESTALE } from '../system/errno.js';
@@ -71,14 +70,10 @@ export class SourceTree {
     const { mode, uid, gid, rdev, nlink } = this.store.stat;
     const size = isRegular(handle) ? this.store.stat.size : 0;
     const object = this.id(handle);
-    let target = Buffer.alloc(0);
-    if ((mode & S_IFLNK) === S_IFLNK && this.store.stat.type === S_IFLNK) {
-      const length = this.store.readlink(handle, this.#linkTarget);
-      target = Buffer.from(this.#linkTarget.subarray(0, Math.max(0, length)));
-    }
-    if (object === undefined || (this.store.stat.type === S_IFLNK && target.length === 0)) {
-      return { entry: { name }, handle: undefined, size: 0, nlink: 0 };
-    }
+    const isLink = typeOf(handle) === S_IFLNK;
+    const length = isLink ? this.store.readlink(handle, this.#linkTarget) : 0;
+    if (object === undefined || (isLink && length <= 0)) return { entry: { name }, handle: undefined, size: 0, nlink: 0 };
+    const target = Buffer.from(this.#linkTarget.subarray(0, length));
     return { entry: { name, what: { object, mode, uid, gid, rdev, target } }, handle, size, nlink };
   }
 

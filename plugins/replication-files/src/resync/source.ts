@@ -177,8 +177,10 @@ export class ResyncSource {
   }
 
   *#pass(): Steps {
-    this.#flow.request({ kind: 'resync-begin', mode: this.#mode });
+    let isPossible = true;
+    this.#flow.request({ kind: 'resync-begin', mode: this.#mode }, ({ errno }) => (isPossible = errno === 0));
     yield* this.#flow.settled();
+    if (!isPossible) throw new JournalNotEnough();
     if (this.#mode === 'compare') {
       this.#round = 1;
       yield* this.#names.walkAll();
@@ -242,9 +244,9 @@ export class ResyncSource {
       this.#names.introduce(handle);
       return;
     }
-    if (parent === undefined || name === undefined) return;
-    const place = { parent, name: Buffer.from(name, 'latin1') };
-    if (this.#tree.store.lookup(parent, place.name) === handle && this.#names.introduce(parent)) this.#names.bind(id, place);
+    const place = parent === undefined || name === undefined ? undefined : { parent, name: Buffer.from(name, 'latin1') };
+    const isThere = place !== undefined && this.#tree.store.lookup(place.parent, place.name) === handle && this.#names.introduce(place.parent);
+    if (!isThere || !this.#names.bind(id, place)) this.#names.askFor(id);
   }
 
   /** The target does not know the object yet: its name was touched meanwhile, and the next round tells it. */

@@ -4,8 +4,9 @@
  * is left at the end is not on the source: it goes to `<root>/.holdfast/trash` in one rename and is removed bit by bit afterwards.
  */
 import { HoldfastError } from '@holdfast/sdk';
+import { atimeOf, mtimeOf, timesBuffer } from '../secondary/times.js';
 import { isDirectory, type Handle } from '../store/handle.js';
-import { newObjectId, type Store } from '../store/store.js';
+import { newObjectId, RESERVED_NAME, type Store } from '../store/store.js';
 import { EEXIST, EINVAL, ELOOP, ENOENT, errnoName } from '../system/errno.js';
 
 const STASH = Buffer.from('stash');
@@ -107,12 +108,12 @@ export class Stash {
   removeSome(): boolean {
     const store = this.#store;
     if (this.#removing.length === 0) {
-      const reserved = store.lookup(store.roots[this.#root] as Handle, Buffer.from('.holdfast'));
+      const reserved = store.lookup(store.roots[this.#root] as Handle, RESERVED_NAME);
       const trash = typeof reserved === 'number' ? reserved : store.lookup(reserved, TRASH);
       if (typeof reserved === 'number') return false;
       if (typeof trash === 'number') {
         // Fails while something else is in it.
-        store.rmdir(store.roots[this.#root] as Handle, Buffer.from('.holdfast'));
+        this.#keepingTimes(() => store.rmdir(store.roots[this.#root] as Handle, RESERVED_NAME));
         return false;
       }
       this.#removing.push({ directory: trash, parent: reserved, name: TRASH });
@@ -143,9 +144,19 @@ export class Stash {
   }
 
   #reserved(): Handle {
-    const reserved = this.#store.reservedDirectory(this.#root);
+    const reserved = this.#keepingTimes(() => this.#store.reservedDirectory(this.#root));
     if (typeof reserved === 'number') throw new TargetError('making the reserved directory', reserved);
     return reserved;
+  }
+
+  /** What is Holdfast's own must not show in the times of the root. */
+  #keepingTimes<T>(action: () => T): T {
+    const root = this.#store.roots[this.#root] as Handle;
+    must('reading attributes', this.#store.attributes(root));
+    const times = timesBuffer(atimeOf(this.#store.stat), mtimeOf(this.#store.stat));
+    const outcome = action();
+    must('setting times', this.#store.setAttributes(root, { times }));
+    return outcome;
   }
 
   #makeDirectory(name: Buffer): Handle {

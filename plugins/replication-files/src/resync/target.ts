@@ -57,8 +57,7 @@ export class ResyncTarget {
     const { seq } = request;
     switch (request.kind) {
       case 'resync-begin':
-        this.#begin(request.mode);
-        return { kind: 'ack', seq, errno: 0 };
+        return { kind: 'ack', seq, errno: this.#begin(request.mode) };
       case 'bind':
         return { kind: 'ack', seq, errno: this.#bind(request) };
       case 'clear':
@@ -101,11 +100,14 @@ export class ResyncTarget {
     this.#forget();
   }
 
-  #begin(mode: 'journal' | 'compare'): void {
-    this.#marker.set('a resync has begun and has not finished');
+  /** @returns EINVAL when a journal cannot repair this tree */
+  #begin(mode: 'journal' | 'compare'): number {
+    if (mode === 'journal' && this.#marker.needsCompare) return EINVAL;
+    this.#marker.set('a resync has begun and has not finished', mode);
     this.#forget();
     this.#mode = mode;
     this.#stashes = this.#store.roots.map((_root, index) => new Stash(this.#store, index));
+    return 0;
   }
 
   #forget(): void {

@@ -208,7 +208,9 @@ export class Applier {
     const isOwn = !(reason instanceof WireError);
     try {
       // Durable before the primary can know: it must never believe in a good secondary that is not one.
-      if (isOwn && (this.#state === 'connected' || reason instanceof DivergedError)) this.#options.marker.set(reason.message);
+      if (isOwn && this.#state === 'connected') {
+        this.#options.marker.set(reason.message, reason instanceof DivergedError ? 'compare' : 'journal');
+      }
     } finally {
       this.close();
       this.#options.channel.fail(reason.code, reason.message.slice(reason.code.length + 2));

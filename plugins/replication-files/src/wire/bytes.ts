@@ -96,19 +96,23 @@ export class ByteWriter {
   }
 
   u8(value: number): void {
-    this.bytes.writeUInt8(value, this.room(1));
+    const at = this.room(1);
+    this.bytes.writeUInt8(value, at);
   }
 
   u16(value: number): void {
-    this.bytes.writeUInt16LE(value, this.room(2));
+    const at = this.room(2);
+    this.bytes.writeUInt16LE(value, at);
   }
 
   u32(value: number): void {
-    this.bytes.writeUInt32LE(value, this.room(4));
+    const at = this.room(4);
+    this.bytes.writeUInt32LE(value, at);
   }
 
   i32(value: number): void {
-    this.bytes.writeInt32LE(value, this.room(4));
+    const at = this.room(4);
+    this.bytes.writeInt32LE(value, at);
   }
 
   size(value: number): void {
@@ -118,11 +122,13 @@ export class ByteWriter {
   }
 
   signed(value: number): void {
-    this.bytes.writeBigInt64LE(BigInt(value), this.room(8));
+    const at = this.room(8);
+    this.bytes.writeBigInt64LE(BigInt(value), at);
   }
 
   u64(value: bigint): void {
-    this.bytes.writeBigUInt64LE(value, this.room(8));
+    const at = this.room(8);
+    this.bytes.writeBigUInt64LE(value, at);
   }
 
   raw(data: Uint8Array): void {

@@ -1,0 +1,285 @@
+/**
+ * Two nodes on one machine: each an agent process in its own mount namespace, where the same path shows a directory of its own, and its
+ * own loopback address. Everything lives below one temporary directory; `close` ends every process and leaves nothing mounted.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ReplicationStatus, ResyncMode } from '@holdfast/sdk';
+import type { AgentCall, AgentReport, AgentRequest } from './agent-process.js';
+
+const WAIT_MS = 20_000;
+
+export const generation = (n: number): string => n.toString(16).padStart(32, '0');
+export const term = (n: number): { generation: string; epoch: number } => ({ generation: generation(n), epoch: n });
+
+/** Waits for a condition. @throws with what it waited for */
+export async function until(condition: () => boolean, what: () => string, waitMs = WAIT_MS): Promise<void> {
+  const deadline = performance.now() + waitMs;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`waited ${waitMs} ms for: ${what()}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+export interface RunResult {
+  readonly code: number;
+  readonly output: string;
+}
+
+/** Runs a shell command without blocking this process, which must keep answering. */
+export function run(command: string, argv: readonly string[] = []): Promise<RunResult> {
+  return new Promise((resolve) => {
+    const child = spawn(argv[0] ?? 'sh', argv.length > 0 ? [...argv.slice(1), 'sh', '-c', command] : ['-c', command], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text));
+    child.on('close', (code) => {
+      resolve({ code: code ?? -1, output });
+    });
+  });
+}
+
+export interface NodeSettings {
+  readonly name: 'a' | 'b';
+  readonly async?: 'second' | 'none';
+  readonly lockTimeoutSeconds?: number;
+  readonly key?: Buffer;
+  readonly port?: number;
+  /** How the node's own directory comes to be, before it is bound to the common path: a shell command with $DIR. */
+  readonly prepare?: string;
+}
+
+export class LabNode {
+  readonly name: string;
+  /** The node's tree as it is, outside of any of its mounts. */
+  readonly tree: string;
+  /** The replicated directory, as its applications see it: only inside the node. */
+  readonly directory: string;
+  readonly stateDirectory: string;
+  readonly log: string[] = [];
+  status: ReplicationStatus = { role: 'stopped', link: 'none', inconsistent: false };
+  readonly #settings: NodeSettings;
+  readonly #waiting = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
+  #process: ChildProcess | undefined;
+  #nextId = 1;
+
+  constructor(base: string, settings: NodeSettings) {
+    this.#settings = settings;
+    this.name = settings.name;
+    this.tree = join(base, settings.name, 'tree');
+    this.stateDirectory = join(base, settings.name, 'state');
+    this.directory = join(base, 'data');
+    for (const path of [this.tree, this.stateDirectory, this.directory]) mkdirSync(path, { recursive: true });
+  }
+
+  async start(): Promise<void> {
+    const script = fileURLToPath(new URL('./agent-process.js', import.meta.url));
+    const prepare = `${this.#settings.prepare ?? ':'} && mount --bind "$DIR" "$DATA" && exec "$NODE" "$SCRIPT"`;
+    this.#process = spawn('unshare', ['-m', '--propagation', 'private', 'sh', '-c', prepare], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      env: { ...process.env, DIR: this.tree, DATA: this.directory, NODE: process.execPath, SCRIPT: script },
+    });
+    this.#process.on('message', (report: AgentReport) => {
+      this.#onReport(report);
+    });
+    this.#process.on('exit', () => {
+      for (const { reject } of this.#waiting.values()) reject(new Error(`the agent of ${this.name} has ended`));
+      this.#waiting.clear();
+    });
+    await this.reopen();
+  }
+
+  /** Opens the replica (again, after its process has ended). */
+  async reopen(): Promise<void> {
+    const { async = 'second', lockTimeoutSeconds = 10, key = Buffer.alloc(32, 7), port = 5600 } = this.#settings;
+    const endpoint = (name: string): { address: string; port: number } => ({ address: name === 'a' ? '127.0.0.1' : '127.0.0.2', port });
+    const peerNode = this.name === 'a' ? 'b' : 'a';
+    await this.call({
+      call: 'open',
+      options: {
+        module: 'test',
+        localNode: this.name,
+        peerNode,
+        local: endpoint(this.name),
+        peer: endpoint(peerNode),
+        stateDirectory: this.stateDirectory,
+        configuration: { replicated: [{ dir: this.directory }], async, locktimeout: lockTimeoutSeconds },
+        key: key.toString('base64'),
+      },
+    });
+  }
+
+  /** @throws Error whose message begins with the code */
+  call(call: AgentCall): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId;
+      this.#nextId += 1;
+      this.#waiting.set(id, { resolve, reject });
+      this.#process?.send({ ...call, id } satisfies AgentRequest);
+    });
+  }
+
+  becomePrimary(n: number, options: { base: number; fresh?: boolean; force?: boolean }): Promise<void> {
+    const { base, fresh = false, force = false } = options;
+    return this.call({ call: 'becomePrimary', term: term(n), base: generation(base), fresh, force });
+  }
+
+  becomeSecondary(n: number): Promise<void> {
+    return this.call({ call: 'becomeSecondary', term: term(n) });
+  }
+
+  connectPeer(n: number, mode: ResyncMode): Promise<void> {
+    return this.call({ call: 'connectPeer', term: term(n), mode });
+  }
+
+  stop(force = false): Promise<void> {
+    return this.call({ call: 'stop', force });
+  }
+
+  async reach(link: ReplicationStatus['link'], waitMs = WAIT_MS): Promise<void> {
+    await until(() => this.status.link === link, () => `${this.name} to be ${link}; it is ${JSON.stringify(this.status)}; log ${this.log.join(' | ')}`, waitMs);
+  }
+
+  /** Runs a shell command inside the node, in the replicated directory. */
+  run(command: string): Promise<RunResult> {
+    return run(`cd '${this.directory}' && ${command}`, ['nsenter', '-t', String(this.agentPid), '-m']);
+  }
+
+  /** As `run`. @throws when the command fails */
+  async must(command: string): Promise<string> {
+    const { code, output } = await this.run(command);
+    if (code !== 0) throw new Error(`on ${this.name}: "${command}" failed with ${code}: ${output}`);
+    return output;
+  }
+
+  get agentPid(): number {
+    return this.#process?.pid ?? -1;
+  }
+
+  /** The replicator process, found as the agent's child. */
+  get replicatorPid(): number {
+    const children = readFileSync(`/proc/${this.agentPid}/task/${this.agentPid}/children`, 'utf8').trim().split(' ').map(Number);
+    return children[0] ?? -1;
+  }
+
+  /** Power loss as far as processes go: agent and replicator die at once. The namespace, with its mounts, dies with them. */
+  async kill(): Promise<void> {
+    const agent = this.#process;
+    if (agent === undefined) return;
+    const replicator = this.replicatorPid;
+    const ended = new Promise((resolve) => agent.once('exit', resolve));
+    if (replicator > 0) process.kill(replicator, 'SIGKILL');
+    agent.kill('SIGKILL');
+    await ended;
+    await until(() => !existsSync(`/proc/${replicator}`), () => `replicator ${replicator} to end`);
+    this.#process = undefined;
+    this.status = { role: 'stopped', link: 'none', inconsistent: false };
+  }
+
+  async close(): Promise<void> {
+    if (this.#process === undefined) return;
+    // A process of the test that hangs on a held write must not keep the namespace alive.
+    if (this.status.role === 'primary') await this.call({ call: 'refuse' }).catch(() => undefined);
+    await this.call({ call: 'close' }).catch(() => undefined);
+    await this.kill();
+  }
+
+  #onReport(report: AgentReport): void {
+    if (report.kind === 'status') this.status = report.status;
+    else if (report.kind === 'log') this.log.push(report.text);
+    else {
+      const waiting = this.#waiting.get(report.id);
+      this.#waiting.delete(report.id);
+      if (report.error === undefined) waiting?.resolve();
+      else waiting?.reject(new Error(report.error.message));
+    }
+  }
+}
+
+export class Lab {
+  readonly base = mkdtempSync(join(tmpdir(), 'holdfast-replication-'));
+  readonly #nodes: LabNode[] = [];
+
+  constructor() {
+    // Applications of other users work in the replicated directory.
+    chmodSync(this.base, 0o755);
+  }
+
+  async node(settings: NodeSettings): Promise<LabNode> {
+    const node = new LabNode(this.base, settings);
+    this.#nodes.push(node);
+    await node.start();
+    return node;
+  }
+
+  /** Both nodes, `a` primary, compared and connected. */
+  async connectedPair(settings: Omit<NodeSettings, 'name'> = {}): Promise<{ a: LabNode; b: LabNode }> {
+    const a = await this.node({ ...settings, name: 'a' });
+    const b = await this.node({ ...settings, name: 'b' });
+    await a.becomePrimary(1, { base: 1, fresh: true });
+    await b.becomeSecondary(1);
+    await a.connectPeer(1, 'compare');
+    await a.reach('connected');
+    await b.reach('connected');
+    return { a, b };
+  }
+
+  async close(): Promise<void> {
+    for (const node of this.#nodes) await node.close();
+    // What a namespace had mounted is gone with it; the directories are plain again.
+    rmSync(this.base, { recursive: true, force: true });
+  }
+}
+
+/** Waits until both trees are the same: content, attributes, times, links, ids. */
+export async function assertIdentical(a: LabNode, b: LabNode): Promise<void> {
+  let last = '';
+  await until(
+    () => {
+      const left = describeTree(a.tree);
+      const right = describeTree(b.tree);
+      last = differences(left, right);
+      return last === '';
+    },
+    () => `identical trees; ${last}`,
+    10_000,
+  );
+}
+
+function differences(left: Map<string, string>, right: Map<string, string>): string {
+  const lines: string[] = [];
+  for (const [name, is] of left) if (right.get(name) !== is) lines.push(`${name}: a has ${is}, b has ${right.get(name) ?? 'nothing'}`);
+  for (const name of right.keys()) if (!left.has(name)) lines.push(`${name}: only on b`);
+  return lines.length === 0 ? '' : `${lines.length} differences: ${lines.slice(0, 10).join('; ')}`;
+}
+
+function describeTree(root: string): Map<string, string> {
+  const out = new Map<string, string>();
+  const links = new Map<bigint, string>();
+  const walk = (path: Buffer, shown: string): void => {
+    for (const name of readdirSync(path, { encoding: 'buffer' }).sort((x, y) => Buffer.compare(x, y))) {
+      if (shown === '' && name.toString() === '.holdfast') continue;
+      const full = Buffer.concat([path, Buffer.from('/'), name]);
+      const label = `${shown}/${name.toString('latin1')}`;
+      out.set(label, describe(full, label, links));
+      if (out.get(label)?.startsWith('d') === true) walk(full, label);
+    }
+  };
+  walk(Buffer.from(root), '');
+  return out;
+}
+
+function describe(path: Buffer, label: string, links: Map<bigint, string>): string {
+  const stat = lstatSync(path, { bigint: true });
+  const isFile = stat.isFile();
+  const first = links.get(stat.ino) ?? label;
+  links.set(stat.ino, first);
+  const content = isFile ? createHash('sha1').update(readFileSync(path)).digest('hex') : stat.isSymbolicLink() ? readlinkSync(path) : '';
+  const kind = stat.isDirectory() ? 'd' : isFile ? 'f' : stat.isSymbolicLink() ? 'l' : 's';
+  const size = isFile ? stat.size : 0n;
+  return [kind, stat.mode.toString(8), stat.uid, stat.gid, size, stat.rdev, stat.mtimeNs, first, content].join(' ');
+}

@@ -1,0 +1,239 @@
+import { strict as assert } from 'node:assert';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { DirtySet } from '../src/journal/dirty-set.js';
+import type { Handle } from '../src/store/handle.js';
+import { Application, Lab, picture } from './resync-lab.js';
+import { modify, Random } from './resync-random.js';
+
+const MODE = { file: 0o100644, directory: 0o040755 } as const;
+const SEEDS = Number(process.env.HOLDFAST_SEEDS ?? 6);
+const MIB = 1 << 20;
+
+describe('resync', function () {
+  this.timeout(60_000);
+  let lab: Lab;
+  beforeEach(() => {
+    lab = new Lab();
+  });
+  afterEach(() => lab.close());
+
+  const root = (): Handle => lab.source.roots[0] as Handle;
+
+  function assertIdentical(what: string): void {
+    const [ours, theirs] = [picture(lab.source), picture(lab.target)];
+    const differing = ours.filter((line) => !theirs.includes(line)).concat(theirs.filter((line) => !ours.includes(line)).map((line) => `target: ${line}`));
+    assert.deepEqual(differing, [], what);
+    assert.deepEqual(theirs, ours);
+    assert.equal(lab.marker.isSet, false);
+  }
+
+  for (let seed = 1; seed <= SEEDS; seed += 1) {
+    it(`makes trees identical after random modifications, by the journal (seed ${seed})`, () => {
+      const random = new Random(seed);
+      const ignored = new DirtySet();
+      const before = new Application(lab.source, ignored);
+      for (let i = 0; i < 120; i += 1) modify(lab.source, before, random);
+      lab.resync('compare', new DirtySet());
+      assertIdentical('after the first comparison');
+      for (let cycle = 0; cycle < 4; cycle += 1) {
+        const touched = new DirtySet();
+        const app = new Application(lab.source, touched);
+        for (let i = 0; i < 60; i += 1) modify(lab.source, app, random);
+        const summary = lab.resync('journal', touched);
+        assertIdentical(`cycle ${cycle}`);
+        assert.equal(summary?.mode, 'journal', `cycle ${cycle}: the journal was enough`);
+      }
+    });
+
+    it(`makes two unrelated trees identical by comparison (seed ${seed})`, () => {
+      const random = new Random(seed * 1000);
+      const [ours, theirs] = [new Application(lab.source, new DirtySet()), new Application(lab.target, new DirtySet())];
+      for (let i = 0; i < 100; i += 1) modify(lab.source, ours, random);
+      for (let i = 0; i < 100; i += 1) modify(lab.target, theirs, random);
+      lab.resync('compare', new DirtySet());
+      assertIdentical('after the comparison');
+    });
+
+    it(`makes trees identical while the application goes on (seed ${seed})`, () => {
+      const random = new Random(seed * 77);
+      for (let i = 0; i < 80; i += 1) modify(lab.source, new Application(lab.source, new DirtySet()), random);
+      for (const mode of ['compare', 'journal'] as const) {
+        const touched = new DirtySet();
+        const app = new Application(lab.source, touched);
+        if (mode === 'journal') for (let i = 0; i < 40; i += 1) modify(lab.source, app, random);
+        let left = 150;
+        const summary = lab.resync(mode, touched, {
+          during: (source) => {
+            const live = new Application(lab.source, source.pending);
+            if (left > 0 && source.admits()) {
+              modify(lab.source, live, random);
+              left -= 1;
+            }
+          },
+        });
+        assertIdentical(`mode ${mode}`);
+        assert.equal(summary?.mode, mode);
+      }
+    });
+  }
+
+  it('recovers from an interruption after any number of messages', () => {
+    const random = new Random(4711);
+    for (let i = 0; i < 60; i += 1) modify(lab.source, new Application(lab.source, new DirtySet()), random);
+    lab.resync('compare', new DirtySet());
+    const touched = new DirtySet();
+    const app = new Application(lab.source, touched);
+    for (let stopAfter = 1; stopAfter < 60; stopAfter += 1) {
+      for (let i = 0; i < 10; i += 1) modify(lab.source, app, random);
+      const summary = lab.resync('journal', touched, { stopAfter });
+      if (summary !== undefined) break;
+      assert.equal(lab.marker.isSet, true, 'an interrupted resync leaves the mark');
+    }
+    const summary = lab.resync('journal', touched);
+    assert.equal(summary?.mode, 'journal');
+    assertIdentical('after the last one');
+  });
+
+  it('does not trust a journal after a comparison that was interrupted', () => {
+    const random = new Random(99);
+    for (let i = 0; i < 60; i += 1) modify(lab.source, new Application(lab.source, new DirtySet()), random);
+    for (let i = 0; i < 60; i += 1) modify(lab.target, new Application(lab.target, new DirtySet()), random);
+    lab.resync('compare', new DirtySet(), { stopAfter: 5 });
+    assert.equal(lab.marker.needsCompare, true);
+    assert.equal(lab.resync('journal', new DirtySet())?.mode, 'compare');
+    assertIdentical('after the second one');
+  });
+
+  it('sends only the granules that changed', () => {
+    const app = new Application(lab.source, new DirtySet());
+    const name = Buffer.from('database');
+    const file = app.create(root(), name, MODE.file);
+    for (let i = 0; i < 32; i += 1) app.write(file, i * MIB, Buffer.alloc(MIB, i + 1), root(), name);
+    assert.equal(lab.resync('compare', new DirtySet())?.bytesSent, 32 * MIB);
+    const touched = new DirtySet();
+    const live = new Application(lab.source, touched);
+    live.write(file, 5 * MIB + 10, Buffer.from('changed'), root(), name);
+    live.write(file, 9 * MIB + 65530, Buffer.from('over two granules'), root(), name);
+    const summary = lab.resync('journal', touched);
+    assert.equal(summary?.bytesSent, 3 * 65536);
+    assertIdentical('after two small writes');
+    const whole = new DirtySet();
+    live.write(file, 20 * MIB, Buffer.from('again'), root(), name);
+    whole.touchWhole(file, root(), name);
+    assert.equal(lab.resync('journal', whole)?.bytesSent, 65536, 'a file that is dirty as a whole is compared');
+    assertIdentical('after the comparison of one file');
+    assert.equal(lab.resync('compare', new DirtySet())?.bytesSent, 0, 'identical trees cost no content');
+  });
+
+  it('sends no content for what only moved, not even for a directory that moved with everything in it', () => {
+    const app = new Application(lab.source, new DirtySet());
+    const directory = app.create(root(), Buffer.from('directory'), MODE.directory);
+    const inner = app.create(directory, Buffer.from('inner'), MODE.directory);
+    for (let i = 0; i < 20; i += 1) {
+      const name = Buffer.from(`file${i}`);
+      app.write(app.create(inner, name, MODE.file), 0, Buffer.alloc(10_000, i), inner, name);
+    }
+    lab.resync('compare', new DirtySet());
+    const touched = new DirtySet();
+    const live = new Application(lab.source, touched);
+    const deep = live.create(live.create(root(), Buffer.from('new'), MODE.directory), Buffer.from('deep'), MODE.directory);
+    live.rename(root(), Buffer.from('directory'), deep, Buffer.from('moved'));
+    live.rename(inner, Buffer.from('file3'), root(), Buffer.from('out of it'));
+    live.rename(directory, Buffer.from('inner'), root(), Buffer.from('directory'));
+    assert.equal(lab.resync('journal', touched)?.bytesSent, 0);
+    assertIdentical('after the moves');
+  });
+
+  it('finds what was moved out of a directory that was then removed', () => {
+    const app = new Application(lab.source, new DirtySet());
+    const directory = app.create(root(), Buffer.from('old'), MODE.directory);
+    const inner = app.create(directory, Buffer.from('inner'), MODE.directory);
+    const name = Buffer.from('file');
+    app.write(app.create(inner, name, MODE.file), 0, Buffer.alloc(100_000, 7), inner, name);
+    lab.resync('compare', new DirtySet());
+    const touched = new DirtySet();
+    const live = new Application(lab.source, touched);
+    live.rename(inner, name, root(), Buffer.from('saved'));
+    live.remove(directory, Buffer.from('inner'), inner);
+    live.remove(root(), Buffer.from('old'), directory);
+    assert.equal(lab.resync('journal', touched)?.bytesSent, 0);
+    assertIdentical('after the removal');
+  });
+
+  it('keeps holes holes', () => {
+    const app = new Application(lab.source, new DirtySet());
+    const name = Buffer.from('sparse');
+    const file = app.create(root(), name, MODE.file);
+    app.write(file, 0, Buffer.alloc(4096, 1), root(), name);
+    app.write(file, 64 * MIB, Buffer.alloc(4096, 2), root(), name);
+    app.truncate(file, 128 * MIB, root(), name);
+    const summary = lab.resync('compare', new DirtySet());
+    assert.ok((summary?.bytesSent ?? MIB) <= 2 * 65536);
+    const copy = lab.target.lookup(lab.target.roots[0] as Handle, name);
+    assert.ok(typeof copy !== 'number');
+    assert.ok(lab.target.stat.blocks * 512 < MIB, `${lab.target.stat.blocks} blocks`);
+    const touched = new DirtySet();
+    const live = new Application(lab.source, touched);
+    live.write(file, 70 * MIB, Buffer.alloc(MIB, 3), root(), name);
+    lab.resync('journal', touched);
+    const again = new DirtySet();
+    assert.equal(lab.source.fallocate(file, 3, 70 * MIB, MIB), 0);
+    again.touchData(file, 70 * MIB, MIB, root(), name);
+    assert.equal(lab.resync('journal', again)?.bytesSent, 0);
+    assertIdentical('after the hole was punched');
+    lab.target.attributes(copy);
+    assert.ok(lab.target.stat.blocks * 512 < MIB, `${lab.target.stat.blocks} blocks after punching`);
+  });
+
+  it('turns to a comparison when a further name of a file is in no journal', () => {
+    const app = new Application(lab.source, new DirtySet());
+    const name = Buffer.from('first');
+    const file = app.create(root(), name, MODE.file);
+    app.write(file, 0, Buffer.alloc(1000, 1), root(), name);
+    lab.resync('compare', new DirtySet());
+    const touched = new DirtySet();
+    assert.equal(lab.source.link(file, root(), Buffer.from('second')), 0);
+    touched.touchName(root(), 1n, Buffer.from('second'));
+    assert.equal(lab.resync('journal', touched)?.mode, 'compare');
+    assertIdentical('after the comparison');
+  });
+
+  it('gives a copy its own id when it was made with the id of the original', () => {
+    const app = new Application(lab.source, new DirtySet());
+    const [one, two] = [Buffer.from('one'), Buffer.from('two')];
+    const first = app.create(root(), one, MODE.file);
+    const second = app.create(root(), two, MODE.file);
+    app.write(first, 0, Buffer.from('first'), root(), one);
+    app.write(second, 0, Buffer.from('second'), root(), two);
+    assert.equal(lab.source.writeId(second, lab.source.readId(first)), 0);
+    lab.resync('compare', new DirtySet());
+    assertIdentical('after the comparison');
+    assert.notEqual(lab.source.readId(first), lab.source.readId(second));
+  });
+
+  it('leaves nothing of its own in the tree', () => {
+    const theirs = new Application(lab.target, new DirtySet());
+    const top = lab.target.roots[0] as Handle;
+    const directory = theirs.create(top, Buffer.from('superfluous'), MODE.directory);
+    for (let i = 0; i < 50; i += 1) theirs.create(directory, Buffer.from(`file${i}`), MODE.file);
+    lab.resync('compare', new DirtySet());
+    assertIdentical('after the comparison');
+    assert.equal(existsSync(join(lab.roots.target[0] as string, '.holdfast')), false);
+  });
+
+  it('compares several directories, each for itself', () => {
+    const two = new Lab(2);
+    try {
+      const app = new Application(two.source, new DirtySet());
+      for (const [index, top] of two.source.roots.entries()) {
+        const name = Buffer.from('same name');
+        app.write(app.create(top, name, MODE.file), 0, Buffer.from(`in root ${index}`), top, name);
+      }
+      two.resync('compare', new DirtySet());
+      assert.deepEqual(picture(two.target), picture(two.source));
+    } finally {
+      two.close();
+    }
+  });
+});
