@@ -4,7 +4,7 @@
  */
 import type * as Core from '@holdfast/core';
 
-export { createClient, PHASE_EXIT_CODE } from '@holdfast/core';
+export { createClient, PHASE_EXIT_CODE } from '@holdfast/core/client';
 export type {
   Client,
   ClusterConfiguration,

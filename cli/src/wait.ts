@@ -160,7 +160,8 @@ class ProgressLine {
   show(text: string): void {
     if (!this.enabled || text === this.shown) return;
     this.shown = text;
-    process.stderr.write(`\r\x1b[2K${text.slice(0, Math.max(20, process.stderr.columns - 1))}`);
+    // The cut may fall behind a colour: ended explicitly.
+    process.stderr.write(`\r\x1b[2K${text.slice(0, Math.max(20, process.stderr.columns - 1))}\x1b[0m`);
   }
 
   clear(): void {

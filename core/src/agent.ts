@@ -47,7 +47,7 @@ export async function runAgent(options: RunAgentOptions): Promise<RunningAgent> 
   const api = await createApi({
     service: agent,
     token,
-    log: diagnostics.logger.child({ component: 'api' }, { level: 'warn' }),
+    log: diagnostics.logger.child({ component: 'api' }),
     loopback: options.listen,
     ...(own === undefined
       ? {}

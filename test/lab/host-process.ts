@@ -10,6 +10,8 @@ export interface NamespaceProcess {
   /** Numbers from the outermost namespace that can see the process to its own. */
   readonly numbers: readonly number[];
   readonly hostPid: number;
+  /** Name that the kernel keeps, at most 15 bytes; empty for a process that is gone. */
+  readonly name: string;
   /** Command line, arguments separated by spaces; empty for a process that is ending. */
   readonly command: string;
 }
@@ -21,7 +23,7 @@ export function processesIn(pidNamespace: string): NamespaceProcess[] {
     if (pidNamespaceOf(hostPid) !== pidNamespace) continue;
     const numbers = namespaceNumbers(hostPid);
     const pid = numbers.at(-1);
-    if (pid !== undefined) found.push({ pid, numbers, hostPid, command: commandLine(hostPid) });
+    if (pid !== undefined) found.push({ pid, numbers, hostPid, name: nameOf(hostPid), command: commandLine(hostPid) });
   }
   return found;
 }
@@ -29,6 +31,11 @@ export function processesIn(pidNamespace: string): NamespaceProcess[] {
 /** Children of a process of the host, in no order. */
 export function childrenOf(hostPid: number): number[] {
   return hostPids().filter((candidate) => parentOf(candidate) === hostPid);
+}
+
+/** True while a process runs or could run at any moment; false when it is stopped, ending, gone, or fixed in the kernel. */
+export function isRunnable(hostPid: number): boolean {
+  return ['R', 'S'].includes(statFields(hostPid)[0] ?? '');
 }
 
 /** Sends a signal to a process that may have ended meanwhile. */
@@ -57,10 +64,19 @@ function namespaceNumbers(hostPid: number): number[] {
 }
 
 function parentOf(hostPid: number): number | undefined {
+  const field = statFields(hostPid)[1];
+  return field === undefined ? undefined : Number(field);
+}
+
+/** Fields of /proc/<pid>/stat from the third (state, parent, …) on; empty when the process is gone. */
+function statFields(hostPid: number): string[] {
   const stat = unlessGone(() => readFileSync(`/proc/${hostPid}/stat`, 'latin1'));
   // The name in parentheses may hold spaces and parentheses itself: fields are counted from the last one.
-  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return fields?.[1] === undefined ? undefined : Number(fields[1]);
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? [];
+}
+
+function nameOf(hostPid: number): string {
+  return (unlessGone(() => readFileSync(`/proc/${hostPid}/comm`, 'utf8')) ?? '').trim();
 }
 
 function commandLine(hostPid: number): string {

@@ -10,9 +10,10 @@ import { basename, dirname, join, posix } from 'node:path';
 import { HoldfastError } from '@holdfast/sdk';
 import { type BootedNamespaces, bootNamespaces } from './boot.js';
 import { type CommandOptions, type CommandResult, outputOf, runCommand } from './command.js';
+import { waitFor } from './deadline.js';
 import { Disk } from './disk.js';
 import { enter } from './enter.js';
-import { type NamespaceProcess, processesIn, sendSignal } from './host-process.js';
+import { isRunnable, type NamespaceProcess, processesIn, sendSignal } from './host-process.js';
 import type { LabNetwork } from './network.js';
 import { RunningCommand } from './running-command.js';
 import { LAB_ENVIRONMENT, LAB_FOLDER, type Supervisor } from './supervisor.js';
@@ -42,6 +43,7 @@ export interface PowerCutOptions {
   readonly unsyncedWrites?: 'lost' | 'kept';
 }
 
+const STOP_TIMEOUT_MS = 5000;
 const NAMESPACES = ['--mount', '--uts', '--ipc', '--net', '--pid'];
 
 /** Folders inside a machine that lie on its disk, and where. */
@@ -78,6 +80,8 @@ mount -t tmpfs -o mode=1777 tmpfs /tmp
 if [ -e "$4" ]; then umount "$2/programs"; else mkdir -p "$4"; mount --bind "$2/programs" "$4"; fi
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/lock
+cat /proc/sys/kernel/random/uuid >/run/boot_id # every power-on is a new boot, as far as anybody inside can tell
+mount --bind /run/boot_id /proc/sys/kernel/random/boot_id
 echo "ready $(readlink /proc/self/ns/pid)"
 exec env --ignore-signal=CHLD sleep infinity </dev/null >/dev/null 2>&1
 `;
@@ -185,6 +189,8 @@ export class LabMachine {
    */
   async pause(): Promise<void> {
     await this.#signalAll('STOP');
+    // Each stops on its own way out of the kernel; none of them gets to run its own code before.
+    await waitFor(`${this.name} to stop`, STOP_TIMEOUT_MS, () => !this.pids().some(({ hostPid }) => isRunnable(hostPid)));
   }
 
   async resume(): Promise<void> {

@@ -1,6 +1,6 @@
 /** Runs on a node: prints the module's view as one line of JSON whenever it changed, `null` when the agent does not answer. Until stdin ends. */
 import { readFileSync } from 'node:fs';
-import { createClient } from '@holdfast/core';
+import { createClient } from '@holdfast/core/client';
 
 const POLL_MS = 50;
 const [module = ''] = process.argv.slice(2);

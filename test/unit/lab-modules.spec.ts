@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { appendFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { type CommandResult, Lab, type LabMachine, monotonicMs, type RunningCommand, waitFor, WorkloadClient } from '../lab/index.js';
+import { sendSignal } from '../lab/host-process.js';
 
 const CATALOGUE = fileURLToPath(new URL('../../../modules-catalog', import.meta.url));
 const VIRTUAL_IP = '10.50.1.100';
@@ -63,12 +64,10 @@ describe('application modules', function () {
   let lab: Lab;
   let node: LabMachine;
 
-  const names = (): string[] => node.pids().map(({ hostPid }) => readFileSync(`/proc/${hostPid}/comm`, 'utf8').trim());
-  const kill = async (name: string): Promise<void> => {
-    for (const { hostPid } of node.pids()) {
-      if (readFileSync(`/proc/${hostPid}/comm`, 'utf8').trim() === name) process.kill(hostPid, 'SIGKILL');
-    }
-    await waitFor(`${name} to die`, DEADLINE_MS, () => !names().includes(name));
+  const names = (): string[] => node.pids().map(({ name }) => name);
+  const kill = async (victim: string): Promise<void> => {
+    for (const { hostPid, name } of node.pids()) if (name === victim) sendSignal(hostPid, 'SIGKILL');
+    await waitFor(`${victim} to die`, DEADLINE_MS, () => !names().includes(victim));
   };
 
   /** A program that has nothing to do with the module, and its number in the node. */

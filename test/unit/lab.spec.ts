@@ -30,7 +30,7 @@ function addressOf(machine: LabMachine, position = 0): string {
 }
 
 describe('the lab', function () {
-  this.timeout(20_000);
+  this.timeout(30_000);
   let lab: Lab;
   let n1: LabMachine;
   let n2: LabMachine;

@@ -9,6 +9,8 @@ import { readEvents } from './sse-reader.js';
 
 const REQUEST_TIMEOUT_MS = 40_000;
 
+export { PHASE_EXIT_CODE } from '../model/state.js';
+
 export interface ClientOptions {
   /** For example `http://127.0.0.1:9010`. */
   readonly baseUrl: string;

@@ -14,6 +14,7 @@ import { CheckSet } from './check-set.js';
 import type { Clock } from './clock.js';
 import { DurableFile } from './durable-file.js';
 import type { EventLog } from './event-log.js';
+import { HeartbeatKeeper } from './heartbeat-keeper.js';
 import { ModuleRuntime } from './module-runtime.js';
 import type { NodeFiles, NodeIdentity } from './node-files.js';
 import { ResourceBook } from './resource-book.js';
@@ -68,7 +69,7 @@ export class ModuleLoader {
 
     const pulseMs = configuration.heart?.pulseMs ?? 100;
     const timeoutMs = configuration.heart?.timeoutMs ?? 2000;
-    const heartbeat = await extensions.heartbeatTransport('udp').open({
+    const heartbeat = await HeartbeatKeeper.open(extensions.heartbeatTransport('udp'), {
       module: name,
       localNode: identity.node,
       peerNode: network.peer,

@@ -60,6 +60,8 @@ export class ProcessWatch {
       thread.worker.on('message', (observation: Observation) => this.watches.get(observation.id)?.listener.observed(observation));
       thread.worker.on('error', (error) => this.failed(thread, messageOf(error)));
       thread.worker.on('exit', () => this.failed(thread, 'its thread ended'));
+      // Last: listening for messages makes the thread count again.
+      thread.worker.unref();
       for (const { request } of this.watches.values()) this.send(thread, request);
     } catch (error) {
       this.failed(undefined, messageOf(error));
@@ -85,7 +87,6 @@ function openThread(): Thread {
   const stopFlag = new SharedArrayBuffer(4);
   const settings: WorkerSettings = { wakeUpFd, stopFlag };
   const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: settings, name: 'holdfast-errd' });
-  worker.unref();
   const stop = new Int32Array(stopFlag);
   // A thread that sleeps in the kernel would hold up the end of the process.
   const release = (): void => endThread({ wakeUpFd, stop });

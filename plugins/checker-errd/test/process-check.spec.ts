@@ -67,6 +67,7 @@ describe('process checker', function () {
     const running = child.exitCode === null && child.signalCode === null;
     const exited = running ? new Promise((resolve) => child.once('exit', resolve)) : undefined;
     try {
+      child.kill('SIGKILL');
       if (pid !== undefined) process.kill(-pid, 'SIGKILL');
     } catch (error) {
       // The whole group is gone already.
@@ -221,14 +222,32 @@ describe('process checker', function () {
     assert.notEqual(one.verdict(), 'up');
   });
 
+  /** Runs a program of this folder to its end. @returns its exit code and what it said */
+  async function runProgram(before: readonly string[], program: string, argument: string): Promise<string> {
+    const script = fileURLToPath(new URL(program, import.meta.url));
+    const child = spawn('env', [...before, process.execPath, script, argument], { stdio: ['ignore', 'ignore', 'pipe'] });
+    children.push(child);
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+    const ended = new Promise<string>((resolve) => child.once('close', (code) => resolve(code === 0 ? '0' : `${code}: ${said}`)));
+    return Promise.race([ended, delay(15_000, 'still running', { ref: false })]);
+  }
+
   it('does not hold up the end of its process', async () => {
-    const script = fileURLToPath(new URL('./forgotten-check.js', import.meta.url));
-    for (const way of ['return', 'exit', 'throw']) {
-      const child = spawn(process.execPath, [script, way], { stdio: 'ignore' });
-      children.push(child);
-      const code = await new Promise<number | null>((resolve) => child.once('exit', resolve));
-      assert.equal(code, way === 'throw' ? 1 : 0);
-    }
+    assert.equal(await runProgram([], './forgotten-check.js', 'return'), '0');
+    assert.equal(await runProgram([], './forgotten-check.js', 'exit'), '0');
+    assert.match(await runProgram([], './forgotten-check.js', 'throw'), /^1: .*on purpose/s);
+  });
+
+  it('is not deceived by a process id that is given again', async () => {
+    const namespace = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
+    assert.equal(await runProgram(namespace, './isolated-scenarios.js', 'pid-reuse'), '0');
+  });
+
+  it('says unknown while it cannot watch, and goes on by itself', async () => {
+    assert.equal(await runProgram(['prlimit', '--nofile=64', '--'], './isolated-scenarios.js', 'no-descriptors'), '0');
   });
 });
 

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { assertIdentical, generation, Lab, term, until, type LabNode } from './lab.js';
 
 const SMALL = 'mount -t tmpfs -o size=24m,mode=755 none "$DIR"';
-const DIGESTS = 'find . -type f | sort | xargs sha1sum; find . | sort';
+const DIGESTS = 'find . -path ./.holdfast -prune -o -print | sort; find . -path ./.holdfast -prune -o -type f -print | sort | xargs sha1sum';
 
 describe('a replicated pair in trouble', function () {
   this.timeout(60_000);
@@ -43,8 +43,9 @@ describe('a replicated pair in trouble', function () {
       const b = await lab.node({ name: 'b', async, prepare: SMALL });
       await connect2(a, b);
       const writing = a.run('head -c 40000000 /dev/urandom > large && sync large && echo written');
-      await a.reach('holding');
       await until(() => b.status.inconsistent, () => 'the mark of the secondary');
+      // With `none` the failed write is an answer, and the secondary is marked by the attempt to repair it: no reason to hold.
+      if (async === 'second') await a.reach('holding');
       await a.call({ call: 'continueAlone', term: term(2), base: generation(1) });
       assert.equal((await writing).output, 'written\n');
       await assert.rejects(b.becomePrimary(3, { base: 1 }), /HF_REPLICATION_INCONSISTENT/);

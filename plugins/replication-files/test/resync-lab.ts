@@ -53,12 +53,11 @@ export interface WireHandlers {
 }
 
 /** A connection as the two data threads make it. */
-export function connectWire(port: number, handlers: WireHandlers, silenceMaxMs = 10_000): Wire {
+export function connectWire(handlers: WireHandlers, silenceMaxMs = 10_000): Wire {
   const epoll = new EpollSet();
   const cookie = randomBytes(32);
   const [toSecondary, toPrimary] = [randomBytes(32), randomBytes(32)];
-  const endpoint = { address: '127.0.0.1', port };
-  const listener = new DataListener(epoll, endpoint, nowMs);
+  const { endpoint, listener } = listenSomewhere(epoll);
   let secondaryFd = -1;
   let primaryFd = -1;
   listener.expect(cookie, (fd) => (secondaryFd = fd));
@@ -91,11 +90,19 @@ export function connectWire(port: number, handlers: WireHandlers, silenceMaxMs =
   };
 }
 
-/** A free port is found by the kernel for a moment only; tests take one per process from a range of their own. */
-let nextPort = 20_000 + (process.pid % 20_000);
-export function freshPort(): number {
-  nextPort += 1;
-  return nextPort;
+let nextPort = 20_000 + (process.pid % 10_000);
+
+/** Listens on loopback, on the next port that is free. */
+export function listenSomewhere(epoll: EpollSet): { readonly endpoint: { address: string; port: number }; readonly listener: DataListener } {
+  for (let attempts = 0; ; attempts += 1) {
+    nextPort = nextPort >= 32_000 ? 20_000 : nextPort + 1;
+    const endpoint = { address: '127.0.0.1', port: nextPort };
+    try {
+      return { endpoint, listener: new DataListener(epoll, endpoint, nowMs) };
+    } catch (error) {
+      if (attempts > 100) throw error;
+    }
+  }
 }
 
 /** Two directories with a store and a state directory each. */
@@ -139,7 +146,7 @@ export class Lab {
     let failure: HoldfastError | undefined;
     let isStopped = false;
     let received = 0;
-    const wire = connectWire(freshPort(), {
+    const wire = connectWire({
       onPrimary: (messages) => {
         for (const message of messages) if (message.kind === 'failed') failure = new Error(message.message) as HoldfastError;
         else source.answer(message as Answer);

@@ -119,7 +119,7 @@ export interface RequestedAttributes {
 
 export class AttributeModification extends ObjectModification {
   readonly #wanted: RequestedAttributes;
-  #shrinks = false;
+  #sizeBefore = 0;
 
   constructor(to: ReplyTo, node: Node, wanted: RequestedAttributes) {
     super(to, node);
@@ -138,7 +138,7 @@ export class AttributeModification extends ObjectModification {
     if (valid & fuse.FATTR_GID) change.gid = gid;
     if (valid & fuse.FATTR_SIZE) {
       change.size = size;
-      this.#shrinks = store.attributes(this.node.handle) < 0 || size < store.stat.size;
+      this.#sizeBefore = store.attributes(this.node.handle) < 0 ? 0 : store.stat.size;
     }
     if (valid & (fuse.FATTR_ATIME | fuse.FATTR_MTIME)) {
       change.times = timesBuffer(valid & fuse.FATTR_ATIME ? atime : undefined, valid & fuse.FATTR_MTIME ? mtime : undefined);
@@ -149,7 +149,8 @@ export class AttributeModification extends ObjectModification {
   touch(recorder: TouchRecorder): void {
     touchObject(this.node, (parent, name) => {
       // After a cut the file may grow again over what the peer still has there.
-      if (this.#shrinks) recorder.touchWhole(this.node.handle, parent, name as Buffer);
+      const cut = this.#wanted.valid & fuse.FATTR_SIZE ? this.#sizeBefore - this.#wanted.size : 0;
+      if (cut > 0) recorder.touchData(this.node.handle, this.#wanted.size, cut, parent, name as Buffer);
       else recorder.touchAttributes(this.node.handle, parent, name as Buffer);
     });
   }

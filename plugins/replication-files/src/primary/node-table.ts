@@ -123,6 +123,11 @@ export class NodeTable {
     return fresh;
   }
 
+  /** Ids are read again when they are needed: a comparison may have given objects new ones. */
+  forgetIds(): void {
+    for (const node of this.#byHandle.values()) if (!this.isRoot(node)) node.id = 0n;
+  }
+
   /** Keeps an object alive whose last name goes. @returns false if it is gone already */
   makeOrphan(node: Node): boolean {
     if (node.orphan || this.#store.pin(node.handle) < 0) return node.orphan;

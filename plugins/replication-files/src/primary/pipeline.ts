@@ -127,6 +127,7 @@ export class Pipeline {
   connect(peer: PeerRequests): void {
     this.#peer = peer;
     this.#session += 1;
+    this.#trees.nodes.forgetIds();
     this.#flow = 'connected';
     // What waited for the last round of the resync.
     for (const entry of this.#queue) {

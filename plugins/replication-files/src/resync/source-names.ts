@@ -103,9 +103,22 @@ export class NameSender {
       left = unresolved;
       isProgress = unresolved.length < before;
     }
-    // A directory that the target does not have is new (its names come with it, or here), or has come and gone meanwhile.
-    for (const { handle, names, isAlive } of left) if (isAlive) this.#toPlace.push({ directory: handle, names: [...names] });
+    this.#settleUnresolved(left);
     yield* this.#drain();
+  }
+
+  /**
+   * Directories that were not found on the target. One that is still there is new, and its names are placed; one whose way is touched
+   * again waits for the next round, and so do those that were removed meanwhile: they may be below it. Otherwise a removed directory was
+   * never on the target.
+   */
+  #settleUnresolved(left: readonly TouchedDirectory[]): void {
+    const unclear = new Set(left.filter(({ handle, isAlive }) => isAlive && !this.introduce(handle)));
+    for (const directory of left) {
+      const { handle, id, names, isAlive } = directory;
+      if (isAlive && !unclear.has(directory)) this.#toPlace.push({ directory: handle, names: [...names] });
+      else if (isAlive || unclear.size > 0) for (const name of names) this.pending.addName(handle, id, name);
+    }
   }
 
   /** Attributes of directories, when everything in them is in place. */

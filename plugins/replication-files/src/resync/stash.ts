@@ -40,7 +40,8 @@ export class Stash {
   readonly #root: number;
   #directory: Handle;
   readonly #byId = new Map<bigint, Stashed>();
-  #removing: { directory: Handle; parent: Handle; name: Buffer }[] = [];
+  /** The way down to what is being removed. */
+  #removing: { readonly directory: Handle; readonly parent: Handle; readonly name: Buffer }[] = [];
 
   /** Opens the stash and takes over what an interrupted resync left in it. @throws TargetError */
   constructor(store: Store, root: number) {
@@ -106,36 +107,63 @@ export class Stash {
 
   /** Removes a bounded number of superfluous objects. @returns false when nothing is left */
   removeSome(): boolean {
-    const store = this.#store;
-    if (this.#removing.length === 0) {
-      const reserved = store.lookup(store.roots[this.#root] as Handle, RESERVED_NAME);
-      const trash = typeof reserved === 'number' ? reserved : store.lookup(reserved, TRASH);
-      if (typeof reserved === 'number') return false;
-      if (typeof trash === 'number') {
-        // Fails while something else is in it.
-        this.#keepingTimes(() => store.rmdir(store.roots[this.#root] as Handle, RESERVED_NAME));
-        return false;
-      }
+    const root = this.#store.roots[this.#root] as Handle;
+    if (this.#removing.length > 0) return this.#remove();
+    const reserved = this.#store.lookup(root, RESERVED_NAME);
+    if (typeof reserved === 'number') return false;
+    const trash = this.#store.lookup(reserved, TRASH);
+    if (typeof trash !== 'number') {
       this.#removing.push({ directory: trash, parent: reserved, name: TRASH });
+      return this.#remove();
     }
+    // Fails while a stash is in it.
+    this.#keepingTimes(() => this.#store.rmdir(root, RESERVED_NAME));
+    return false;
+  }
+
+  /**
+   * Makes room on a full disk: what is in the stash is given up, a little at a time. What the source still has is made and copied anew.
+   * @returns false when there is nothing to give up
+   */
+  giveUpSome(): boolean {
+    if (this.removeSome()) return true;
+    this.#byId.clear();
+    const names = this.#list(this.#directory);
+    for (const name of names.slice(0, REMOVED_PER_TICK)) {
+      const handle = this.#store.lookup(this.#directory, name);
+      if (typeof handle === 'number') continue;
+      if (isDirectory(handle)) {
+        this.#removing.push({ directory: handle, parent: this.#directory, name });
+        this.#remove();
+        break;
+      }
+      this.#store.unlink(this.#directory, name);
+      this.#store.release(handle);
+    }
+    return names.length > 0;
+  }
+
+  /** Goes on with what `#removing` leads to. */
+  #remove(): boolean {
+    const store = this.#store;
     for (let left = REMOVED_PER_TICK; left > 0; left -= 1) {
       const top = this.#removing.at(-1);
       if (top === undefined) return true;
       const batch = store.readDirectory(top.directory, 0n);
       const entries = typeof batch === 'number' ? [] : batch.entries;
-      let below: Handle | undefined;
+      let below = false;
       for (const { name } of entries.slice(0, left)) {
         const handle = store.lookup(top.directory, name);
-        if (typeof handle !== 'number' && isDirectory(handle)) {
-          below = handle;
-          this.#removing.push({ directory: handle, parent: top.directory, name });
+        below = typeof handle !== 'number' && isDirectory(handle);
+        if (below) {
+          this.#removing.push({ directory: handle as Handle, parent: top.directory, name });
           break;
         }
         store.unlink(top.directory, name);
         if (typeof handle !== 'number') store.release(handle);
         left -= 1;
       }
-      if (below !== undefined || entries.length > 0) continue;
+      if (below || entries.length > 0) continue;
       store.rmdir(top.parent, top.name);
       store.release(top.directory);
       this.#removing.pop();

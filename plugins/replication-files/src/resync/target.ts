@@ -13,7 +13,7 @@ import { atimeOf, mtimeOf, timesBuffer } from '../secondary/times.js';
 import { isDirectory, isRegular, rootOf, typeOf, type Handle } from '../store/handle.js';
 import type { AttributeChange, Store } from '../store/store.js';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, S_IFLNK, S_IFMT } from '../system/constants.js';
-import { EEXIST, EINVAL, ELOOP, ENOENT, EOPNOTSUPP } from '../system/errno.js';
+import { EDQUOT, EEXIST, EINVAL, ELOOP, ENOENT, ENOSPC, EOPNOTSUPP } from '../system/errno.js';
 import { WireError } from '../wire/bytes.js';
 import { SYMLINK_BYTES_MAX } from '../wire/limits.js';
 import { STATUS, type Answer, type Entry, type NewObject, type ResyncRequest, type Status, type TimeSpec } from '../wire/messages.js';
@@ -65,7 +65,7 @@ export class ResyncTarget {
       case 'place':
         return this.#place(request);
       case 'data':
-        must('writing', this.#store.write(this.#known(request.object), request.offset, request.data));
+        this.#data(request);
         return { kind: 'ack', seq, errno: 0 };
       case 'hole':
         this.#hole(this.#known(request.object), request.offset, request.length);
@@ -145,6 +145,7 @@ export class ResyncTarget {
   #known(object: bigint): Handle {
     const handle = this.#bindings.handle(object);
     if (handle === undefined) throw new WireError(`object ${object.toString(16)} is not known in this resync`);
+    // It may have been in the stash and given up since: what the source still has is placed again in the next round.
     return handle;
   }
 
@@ -240,7 +241,12 @@ export class ResyncTarget {
       return this.#putInPlace(directory, name, known, what.object) ? STATUS.moved : STATUS.later;
     }
     const { mode, uid, gid, rdev, target } = what;
-    const made = this.#store.create(directory, name, { mode, uid, gid, rdev, target: target.length > 0 ? target : undefined, id: 0n });
+    const object = { mode, uid, gid, rdev, target: target.length > 0 ? target : undefined, id: 0n };
+    let made: Handle | number = -ENOSPC;
+    this.#withSpace(() => {
+      made = this.#store.create(directory, name, object);
+      return typeof made === 'number' ? made : 0;
+    });
     if (typeof made === 'number') throw new TargetError(`creating "${name.toString()}"`, made);
     this.#bindings.bind(what.object, made);
     this.#incomplete.set(made, what.object);
@@ -264,8 +270,21 @@ export class ResyncTarget {
     return true;
   }
 
+  #data({ object, offset, data }: Of<'data'>): void {
+    const file = this.#known(object);
+    if (this.#isAlive(file)) must('writing', this.#withSpace(() => this.#store.write(file, offset, data)));
+  }
+
+  /** Tries again on a full disk as long as something superfluous can be given up. */
+  #withSpace(step: () => number): number {
+    for (;;) {
+      const outcome = step();
+      if ((outcome !== -ENOSPC && outcome !== -EDQUOT) || !this.#stashes.some((stash) => stash.giveUpSome())) return outcome;
+    }
+  }
+
   #hole(file: Handle, offset: number, length: number): void {
-    must('reading attributes', this.#store.attributes(file));
+    if (!this.#isAlive(file)) return;
     const end = Math.min(offset + length, this.#store.stat.size);
     if (end <= offset) return;
     const outcome = this.#store.fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, end - offset);
@@ -280,7 +299,7 @@ export class ResyncTarget {
 
   #digest({ seq, object, offset, length }: Of<'digest'>): Answer {
     const file = this.#known(object);
-    must('reading attributes', this.#store.attributes(file));
+    if (!this.#isAlive(file)) return { kind: 'digests', seq, errno: 0, size: 0, digests: Buffer.alloc(0) };
     const { size } = this.#store.stat;
     const digests = digestsOf(this.#store, file, offset, length);
     if (typeof digests === 'number') throw new TargetError('reading', digests);
@@ -289,7 +308,7 @@ export class ResyncTarget {
 
   #attributes({ object, mode, uid, gid, size, atime, mtime }: Of<'attributes'>): void {
     const handle = this.#known(object);
-    must('reading attributes', this.#store.attributes(handle));
+    if (!this.#isAlive(handle)) return;
     const { stat } = this.#store;
     const isOwnerOther = stat.uid !== uid || stat.gid !== gid;
     const isTimeOther = !isTime(atimeOf(stat), atime) || !isTime(mtimeOf(stat), mtime);
