@@ -82,7 +82,7 @@ function readCriteria(process: ElementValue): ProcessCriteria {
   if (name !== undefined && Buffer.byteLength(name) > NAME_BYTES_MAX) {
     throw new HoldfastError(
       'HF_ERRD_NAME_TOO_LONG',
-      `proc name="${name}" is longer than the ${NAME_BYTES_MAX} bytes that the kernel keeps of a name; shorten it to those, or use argregex`,
+      `proc name="${name}" is longer than the ${NAME_BYTES_MAX} bytes that the kernel keeps of a name; shorten it, or use argregex`,
       { name },
     );
   }

@@ -87,7 +87,7 @@ async function sleeper(name: string): Promise<ChildProcess> {
   return child;
 }
 
-/** Ends `child` and starts another process with the same process id; threads of this process may take the id first, so it is tried often. */
+/** Ends `child` and starts another process with its process id. A thread of this process may take the id first: tried again. */
 async function successorOf(child: ChildProcess, name: string): Promise<ChildProcess> {
   await end(child);
   for (let attempt = 0; attempt < 200; attempt += 1) {

@@ -10,6 +10,9 @@ import { plugin } from '../src/index.js';
 const silent = (): void => undefined;
 const log: Log = { debug: silent, info: silent, warn: silent, error: silent };
 
+const FORGOTTEN_CHECK = new URL('./forgotten-check.js', import.meta.url);
+const ISOLATED_SCENARIOS = new URL('./isolated-scenarios.js', import.meta.url);
+
 /** Unique per test process, so that runs beside each other do not see each other's processes. */
 const TAG = `hf${process.pid}x`;
 
@@ -222,9 +225,9 @@ describe('process checker', function () {
     assert.notEqual(one.verdict(), 'up');
   });
 
-  /** Runs a program of this folder to its end. @returns its exit code and what it said */
-  async function runProgram(before: readonly string[], program: string, argument: string): Promise<string> {
-    const script = fileURLToPath(new URL(program, import.meta.url));
+  /** Runs a program of these tests to its end. @returns its exit code and what it said */
+  async function runProgram(before: readonly string[], program: URL, argument: string): Promise<string> {
+    const script = fileURLToPath(program);
     const child = spawn('env', [...before, process.execPath, script, argument], { stdio: ['ignore', 'ignore', 'pipe'] });
     children.push(child);
     let said = '';
@@ -236,18 +239,18 @@ describe('process checker', function () {
   }
 
   it('does not hold up the end of its process', async () => {
-    assert.equal(await runProgram([], './forgotten-check.js', 'return'), '0');
-    assert.equal(await runProgram([], './forgotten-check.js', 'exit'), '0');
-    assert.match(await runProgram([], './forgotten-check.js', 'throw'), /^1: .*on purpose/s);
+    assert.equal(await runProgram([], FORGOTTEN_CHECK, 'return'), '0');
+    assert.equal(await runProgram([], FORGOTTEN_CHECK, 'exit'), '0');
+    assert.match(await runProgram([], FORGOTTEN_CHECK, 'throw'), /^1: .*on purpose/s);
   });
 
   it('is not deceived by a process id that is given again', async () => {
     const namespace = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
-    assert.equal(await runProgram(namespace, './isolated-scenarios.js', 'pid-reuse'), '0');
+    assert.equal(await runProgram(namespace, ISOLATED_SCENARIOS, 'pid-reuse'), '0');
   });
 
   it('says unknown while it cannot watch, and goes on by itself', async () => {
-    assert.equal(await runProgram(['prlimit', '--nofile=64', '--'], './isolated-scenarios.js', 'no-descriptors'), '0');
+    assert.equal(await runProgram(['prlimit', '--nofile=64', '--'], ISOLATED_SCENARIOS, 'no-descriptors'), '0');
   });
 });
 

@@ -27,6 +27,7 @@ export class FilesBackend implements ReplicationBackend {
     const replica = new ProcessReplica(options.log);
     try {
       const { module, localNode, peerNode, local, peer, stateDirectory, configuration } = options;
+      const bandwidth = configuration['reiallowedbw'];
       await replica.run({
         kind: 'open',
         options: {
@@ -39,6 +40,7 @@ export class FilesBackend implements ReplicationBackend {
           key: Buffer.from(options.key).toString('base64'),
           directories: this.directories(configuration),
           async: configuration['async'] === 'none' ? 'none' : 'second',
+          resyncBytesPerSecondMax: bandwidth === undefined ? undefined : Number(bandwidth) * 1024,
           lockTimeoutSeconds: Number(configuration['locktimeout'] ?? LOCK_TIMEOUT_DEFAULT_SECONDS),
         },
       });

@@ -14,6 +14,8 @@ export interface ReplicatorOptions {
   readonly directories: readonly string[];
   readonly async: 'second' | 'none';
   readonly lockTimeoutSeconds: number;
+  /** Undefined: no limit. */
+  readonly resyncBytesPerSecondMax: number | undefined;
 }
 
 export type ControlCommand =

@@ -1,6 +1,7 @@
 /** One node on its own: mounting, unmounting, and what is left behind. */
 import assert from 'node:assert/strict';
-import { generation, Lab, until } from './lab.js';
+import { fileURLToPath } from 'node:url';
+import { assertIdentical, generation, Lab, until } from './lab.js';
 
 describe('a primary alone', function () {
   this.timeout(60_000);
@@ -127,5 +128,29 @@ describe('a primary alone', function () {
     } finally {
       await pg(`${bin}/pg_ctl -D . -m fast stop > /dev/null`);
     }
+  });
+});
+
+describe('the mounted file system', function () {
+  this.timeout(60_000);
+  let lab: Lab;
+  beforeEach(() => {
+    lab = new Lab();
+  });
+  afterEach(() => lab.close());
+
+  const semantics = fileURLToPath(new URL('./semantics-process.js', import.meta.url));
+
+  it('behaves like a local one when alone', async () => {
+    const a = await lab.node({ name: 'a' });
+    await a.becomePrimary(1, { base: 1, fresh: true });
+    assert.equal(await a.must(`${process.execPath} ${semantics}`), '');
+  });
+
+  it('behaves like a local one when replicated, and the secondary is the same', async () => {
+    const { a, b } = await lab.connectedPair();
+    assert.equal(await a.must(`${process.execPath} ${semantics}`), '');
+    await assertIdentical(a, b);
+    assert.equal(a.status.link, 'connected');
   });
 });

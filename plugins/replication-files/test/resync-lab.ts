@@ -28,6 +28,7 @@ export const POOL: SyncPool = {
 };
 
 const WAIT_MAX_MS = 20_000;
+export const SILENCE_MAX_MS = 10_000;
 
 /** Turns the loop until the condition holds. */
 export function turnUntil(epoll: EpollSet, what: string, condition: () => boolean, each: () => void = () => undefined): void {
@@ -53,7 +54,7 @@ export interface WireHandlers {
 }
 
 /** A connection as the two data threads make it. */
-export function connectWire(handlers: WireHandlers, silenceMaxMs = 10_000): Wire {
+export function connectWire(handlers: WireHandlers, clock = nowMs): Wire {
   const epoll = new EpollSet();
   const cookie = randomBytes(32);
   const [toSecondary, toPrimary] = [randomBytes(32), randomBytes(32)];
@@ -73,10 +74,20 @@ export function connectWire(handlers: WireHandlers, silenceMaxMs = 10_000): Wire
   }
   const lost = (side: 'primary' | 'secondary') => (error: HoldfastError) => handlers.onLost?.(side, error);
   const primary = new Channel(epoll, primaryFd, {
-    sendKey: toSecondary, receiveKey: toPrimary, silenceMaxMs, nowMs, onMessages: (m) => handlers.onPrimary(m), onLost: lost('primary'),
+    sendKey: toSecondary,
+    receiveKey: toPrimary,
+    silenceMaxMs: SILENCE_MAX_MS,
+    nowMs: clock,
+    onMessages: (m) => handlers.onPrimary(m),
+    onLost: lost('primary'),
   });
   const secondary = new Channel(epoll, secondaryFd, {
-    sendKey: toPrimary, receiveKey: toSecondary, silenceMaxMs, nowMs, onMessages: (m) => handlers.onSecondary(m), onLost: lost('secondary'),
+    sendKey: toPrimary,
+    receiveKey: toSecondary,
+    silenceMaxMs: SILENCE_MAX_MS,
+    nowMs: clock,
+    onMessages: (m) => handlers.onSecondary(m),
+    onLost: lost('secondary'),
   });
   return {
     epoll,
@@ -93,12 +104,15 @@ export function connectWire(handlers: WireHandlers, silenceMaxMs = 10_000): Wire
 let nextPort = 20_000 + (process.pid % 10_000);
 
 /** Listens on loopback, on the next port that is free. */
-export function listenSomewhere(epoll: EpollSet): { readonly endpoint: { address: string; port: number }; readonly listener: DataListener } {
+export function listenSomewhere(
+  epoll: EpollSet,
+  clock = nowMs,
+): { readonly endpoint: { address: string; port: number }; readonly listener: DataListener } {
   for (let attempts = 0; ; attempts += 1) {
     nextPort = nextPort >= 32_000 ? 20_000 : nextPort + 1;
     const endpoint = { address: '127.0.0.1', port: nextPort };
     try {
-      return { endpoint, listener: new DataListener(epoll, endpoint, nowMs) };
+      return { endpoint, listener: new DataListener(epoll, endpoint, clock) };
     } catch (error) {
       if (attempts > 100) throw error;
     }
@@ -115,7 +129,8 @@ export class Lab {
   readonly marker: InconsistentMarker;
   readonly recent = new RecentSet();
 
-  constructor(rootCount = 1) {
+  /** @param prepareTarget called with each directory of the target before it is used */
+  constructor(rootCount = 1, prepareTarget: (path: string) => void = () => undefined) {
     for (let i = 0; i < rootCount; i += 1) {
       for (const side of ['source', 'target'] as const) {
         const path = join(this.base, `${side}${i}`);
@@ -123,6 +138,7 @@ export class Lab {
         this.roots[side].push(path);
       }
     }
+    this.roots.target.forEach((path) => prepareTarget(path));
     this.state = join(this.base, 'state');
     mkdirSync(this.state);
     this.marker = new InconsistentMarker(this.state);
@@ -141,15 +157,20 @@ export class Lab {
    * @param during called in every turn while it runs; modifications must touch `pending` and ask `admits`
    * @param stopAfter closes the connection after so many messages to the target: an interrupted resync
    */
-  resync(mode: 'journal' | 'compare', differs: DirtySet, options: { during?: (source: ResyncSource) => void; stopAfter?: number } = {}): ResyncSummary | undefined {
+  resync(
+    mode: 'journal' | 'compare',
+    differs: DirtySet,
+    options: { during?: (source: ResyncSource) => void; stopAfter?: number } = {},
+  ): ResyncSummary | undefined {
     let summary: ResyncSummary | undefined;
     let failure: HoldfastError | undefined;
     let isStopped = false;
     let received = 0;
     const wire = connectWire({
       onPrimary: (messages) => {
-        for (const message of messages) if (message.kind === 'failed') failure = new Error(message.message) as HoldfastError;
-        else source.answer(message as Answer);
+        for (const message of messages)
+          if (message.kind === 'failed') failure = new Error(message.message) as HoldfastError;
+          else source.answer(message as Answer);
       },
       onSecondary: (messages) => {
         received += messages.length;
@@ -162,11 +183,24 @@ export class Lab {
       onLost: (_side, error) => (failure = error),
     });
     const applier = new Applier({
-      store: this.target, channel: wire.secondary, marker: this.marker, recent: this.recent, pool: POOL, async: 'second',
-      onState: () => undefined, onFailed: (error) => (failure = error),
+      store: this.target,
+      channel: wire.secondary,
+      marker: this.marker,
+      recent: this.recent,
+      pool: POOL,
+      async: 'second',
+      onState: () => undefined,
+      onFailed: (error) => (failure = error),
     });
     const source = new ResyncSource({
-      store: this.source, channel: wire.primary, mode, differs, pool: POOL, nowMs, firstSeq: 1, release: () => undefined,
+      store: this.source,
+      channel: wire.primary,
+      mode,
+      differs,
+      pool: POOL,
+      nowMs,
+      firstSeq: 1,
+      release: () => undefined,
       identical: (done) => {
         assert.equal(this.marker.isSet, false, 'the source was told "identical" while the target is still marked');
         done();
@@ -175,10 +209,15 @@ export class Lab {
       failed: (error) => (failure = error),
     });
     try {
-      turnUntil(wire.epoll, 'the end of the resync', () => summary !== undefined || failure !== undefined || isStopped, () => {
-        options.during?.(source);
-        source.step();
-      });
+      turnUntil(
+        wire.epoll,
+        'the end of the resync',
+        () => summary !== undefined || failure !== undefined || isStopped,
+        () => {
+          options.during?.(source);
+          source.step();
+        },
+      );
       if (failure !== undefined) throw failure;
       if (!isStopped) for (let i = 0; i < 50; i += 1) applier.tick();
       return summary;

@@ -99,7 +99,12 @@ export function modify(store: Store, app: Application, random: Random): void {
       return;
     case 6:
       if (item !== undefined && (isRegular(item.handle) || isDirectory(item.handle))) {
-        app.attributes(item.handle, { mode: random.pick([0o755, 0o700, 0o2775]), uid: random.below(5), gid: random.below(5) }, item.parent, item.name);
+        app.attributes(
+          item.handle,
+          { mode: random.pick([0o755, 0o700, 0o2775]), uid: random.below(5), gid: random.below(5) },
+          item.parent,
+          item.name,
+        );
       }
       return;
     case 7:

@@ -1,5 +1,6 @@
 import { strict as assert } from 'node:assert';
-import { existsSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DirtySet } from '../src/journal/dirty-set.js';
 import type { Handle } from '../src/store/handle.js';
@@ -22,7 +23,9 @@ describe('resync', function () {
 
   function assertIdentical(what: string): void {
     const [ours, theirs] = [picture(lab.source), picture(lab.target)];
-    const differing = ours.filter((line) => !theirs.includes(line)).concat(theirs.filter((line) => !ours.includes(line)).map((line) => `target: ${line}`));
+    const differing = ours
+      .filter((line) => !theirs.includes(line))
+      .concat(theirs.filter((line) => !ours.includes(line)).map((line) => `target: ${line}`));
     assert.deepEqual(differing, [], what);
     assert.deepEqual(theirs, ours);
     assert.equal(lab.marker.isSet, false);
@@ -220,6 +223,46 @@ describe('resync', function () {
     lab.resync('compare', new DirtySet());
     assertIdentical('after the comparison');
     assert.equal(existsSync(join(lab.roots.target[0] as string, '.holdfast')), false);
+  });
+
+  it('gives up what it put aside when the disk of the target is full, and reports a disk that is really full', () => {
+    const mounted: string[] = [];
+    const small = new Lab(1, (path) => {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'holdfast-test', path]);
+      mounted.push(path);
+    });
+    try {
+      const top = small.source.roots[0] as Handle;
+      const fill = (app: Application, text: string, megabytes: number): void => {
+        const file = app.create(top, Buffer.from(text), MODE.file);
+        for (let i = 0; i < megabytes; i += 1) app.write(file, i * MIB, Buffer.alloc(MIB, megabytes + i), top, Buffer.from(text));
+      };
+      const remove = (app: Application, text: string): void => {
+        app.remove(top, Buffer.from(text), small.source.lookup(top, Buffer.from(text)) as Handle);
+      };
+      const touched = new DirtySet();
+      const app = new Application(small.source, touched);
+      fill(app, 'large', 15);
+      small.resync('journal', touched);
+      remove(app, 'large');
+      fill(app, 'other', 16);
+      small.resync('journal', touched);
+      assert.deepEqual(picture(small.target), picture(small.source));
+      fill(app, 'too much', 20);
+      assert.throws(() => small.resync('journal', touched), /ENOSPC/);
+      assert.equal(small.marker.isSet, true);
+      assert.throws(() => small.resync('journal', touched), /ENOSPC/, 'and again');
+      remove(app, 'too much');
+      fill(app, 'fits', 3);
+      small.resync('journal', touched);
+      assert.deepEqual(picture(small.target), picture(small.source));
+      assert.equal(small.marker.isSet, false);
+    } finally {
+      small.target.close();
+      for (const path of mounted) execFileSync('umount', [path]);
+      small.source.close();
+      rmSync(small.base, { recursive: true, force: true });
+    }
   });
 
   it('compares several directories, each for itself', () => {

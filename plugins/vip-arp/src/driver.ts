@@ -29,8 +29,9 @@ export const arpDriver: VirtualIpDriver = {
       const kernelLinks = rtnetlink.links();
       const kernelAddresses = rtnetlink.addresses();
       const placed = wished.map((one) => placeAddress(one, kernelLinks, kernelAddresses, localAddresses));
-      for (const { interfaceName } of placed) {
-        if (!links.has(interfaceName)) links.set(interfaceName, new NetworkLink(interfaceName, rtnetlink));
+      for (const name of new Set(placed.map(({ interfaceName }) => interfaceName))) {
+        const addresses = placed.filter(({ interfaceName }) => interfaceName === name).map(({ address }) => address);
+        links.set(name, new NetworkLink(name, addresses, rtnetlink));
       }
       return new ArpVirtualIp({ placed, links, rtnetlink, lifetimeMs: options.lifetimeMs, log: options.log });
     } catch (error) {

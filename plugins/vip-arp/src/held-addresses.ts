@@ -32,7 +32,7 @@ export function takeAddress(rtnetlink: Rtnetlink, placed: PlacedAddress, link: K
   if (!isHeld(rtnetlink.addresses(), placed)) {
     throw new HoldfastError(
       'HF_VIP_ACQUIRE_FAILED',
-      `the kernel accepted ${placed.address.text} on "${link.name}" but does not list it as usable; another program removes addresses there`,
+      `the kernel accepted ${placed.address.text} on "${link.name}" but does not list it; another program removes addresses there`,
       { address: placed.address.text, interface: link.name },
     );
   }

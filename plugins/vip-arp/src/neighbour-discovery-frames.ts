@@ -22,20 +22,6 @@ const UNSPECIFIED = Buffer.alloc(16);
 const ALL_NODES = Buffer.from('ff020000000000000000000000000001', 'hex');
 const SOLICITED_NODE_PREFIX = Buffer.from('ff0200000000000000000001ff', 'hex');
 
-/**
- * Classic BPF, loaded into the kernel: accept ICMPv6 neighbour solicitations and advertisements, refuse everything else. Without it the
- * socket would copy all IPv6 traffic of the machine.
- */
-export const NEIGHBOUR_DISCOVERY_FILTER = bpf([
-  [0x30, 0, 0, ETHERNET_BYTES + 6], // load the next header byte
-  [0x15, 0, 4, NEXT_HEADER_ICMPV6],
-  [0x30, 0, 0, ICMP_OFFSET], // load the ICMPv6 type byte
-  [0x15, 1, 0, SOLICITATION],
-  [0x15, 0, 1, ADVERTISEMENT],
-  [0x06, 0, 0, 0xffff], // accept
-  [0x06, 0, 0, 0], // refuse
-]);
-
 /** "`address` is at `mac`, forget what you knew", to all nodes. @param address 16 bytes */
 export function encodeUnsolicitedAdvertisement(mac: Buffer, address: Buffer): Buffer {
   const icmp = Buffer.alloc(32);
@@ -120,15 +106,4 @@ function checksum(source: Buffer, destination: Buffer, icmp: Buffer): number {
   }
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
   return ~sum & 0xffff;
-}
-
-function bpf(instructions: readonly (readonly [code: number, jumpTrue: number, jumpFalse: number, operand: number])[]): Buffer {
-  const program = Buffer.alloc(instructions.length * 8);
-  instructions.forEach(([code, jumpTrue, jumpFalse, operand], index) => {
-    program.writeUInt16LE(code, index * 8);
-    program[index * 8 + 2] = jumpTrue;
-    program[index * 8 + 3] = jumpFalse;
-    program.writeUInt32LE(operand, index * 8 + 4);
-  });
-  return program;
 }

@@ -6,6 +6,7 @@
 import { HoldfastError } from '@holdfast/sdk';
 import { decodeArpClaim, encodeArpProbe, encodeGratuitousArp, ETHERTYPE_ARP } from './arp-frames.js';
 import { type Claim, isHostMac } from './claim.js';
+import { arpClaimFilter, neighbourClaimFilter } from './claim-filter.js';
 import type { IpAddress } from './ip-address.js';
 import { SystemCallFailed } from './libc.js';
 import {
@@ -13,7 +14,6 @@ import {
   encodeDuplicateAddressSolicitation,
   encodeUnsolicitedAdvertisement,
   ETHERTYPE_IPV6,
-  NEIGHBOUR_DISCOVERY_FILTER,
 } from './neighbour-discovery-frames.js';
 import { PacketSocket } from './packet-socket.js';
 import type { Rtnetlink } from './rtnetlink.js';
@@ -25,18 +25,26 @@ const FRAMES_PER_RECEIVE_MAX = 512;
 export class NetworkLink {
   readonly name: string;
   private readonly rtnetlink: Rtnetlink;
+  private readonly arpFilter: Buffer;
+  private readonly neighbourFilter: Buffer;
   private link: KernelLink;
   private arp: PacketSocket;
   private neighbourDiscovery: PacketSocket;
 
-  /** @throws HoldfastError when the interface is missing or not Ethernet. @throws SystemCallFailed */
-  constructor(name: string, rtnetlink: Rtnetlink) {
+  /**
+   * @param addresses the only ones whose claims are heard
+   * @throws HoldfastError when the interface is missing or not Ethernet
+   * @throws SystemCallFailed
+   */
+  constructor(name: string, addresses: readonly IpAddress[], rtnetlink: Rtnetlink) {
     this.name = name;
+    this.arpFilter = arpClaimFilter(addresses);
+    this.neighbourFilter = neighbourClaimFilter(addresses);
     this.rtnetlink = rtnetlink;
     this.link = this.read();
-    this.arp = new PacketSocket(this.link.index, ETHERTYPE_ARP);
+    this.arp = new PacketSocket(this.link.index, ETHERTYPE_ARP, this.arpFilter);
     try {
-      this.neighbourDiscovery = openNeighbourDiscovery(this.link);
+      this.neighbourDiscovery = new PacketSocket(this.link.index, ETHERTYPE_IPV6, this.neighbourFilter);
     } catch (error) {
       void this.arp.close();
       throw error;
@@ -49,8 +57,8 @@ export class NetworkLink {
     this.link = this.read();
     if (this.link.index !== previous.index) {
       void this.close();
-      this.arp = new PacketSocket(this.link.index, ETHERTYPE_ARP);
-      this.neighbourDiscovery = openNeighbourDiscovery(this.link);
+      this.arp = new PacketSocket(this.link.index, ETHERTYPE_ARP, this.arpFilter);
+      this.neighbourDiscovery = new PacketSocket(this.link.index, ETHERTYPE_IPV6, this.neighbourFilter);
     }
     return this.link;
   }
@@ -109,10 +117,6 @@ export class NetworkLink {
     }
     return claims;
   }
-}
-
-function openNeighbourDiscovery(link: KernelLink): PacketSocket {
-  return new PacketSocket(link.index, ETHERTYPE_IPV6, NEIGHBOUR_DISCOVERY_FILTER);
 }
 
 /** An interface that went down says so once on its sockets; they work again when it is back. */

@@ -78,7 +78,7 @@ function noPlace(wished: WishedAddress, addresses: readonly KernelAddress[]): Ho
   const list = present.map((known) => `${known.address.text}/${known.prefixLength}`).join(', ') || 'none';
   return new HoldfastError(
     'HF_VIP_NO_INTERFACE',
-    `no Ethernet interface of this node has a subnet that contains ${address} (its addresses: ${list}); write name= and netmask=, or correct addr`,
+    `no Ethernet interface here has a subnet that contains ${address} (present: ${list}); write name= and netmask=, or another addr`,
     { address, present: present.map((known) => `${known.address.text}/${known.prefixLength}`) },
   );
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ElementValue } from '@holdfast/sdk';
 import { encodeGratuitousArp } from '../src/arp-frames.js';
+import { encodeUnsolicitedAdvertisement } from '../src/neighbour-discovery-frames.js';
 import { DriverClient } from './driver-client.js';
 import { type Host, startPair, until } from './network-lab.js';
 
@@ -230,7 +231,7 @@ describe('virtual IP by ARP', function () {
     const truncated = genuine.subarray(0, 30);
     const broadcastSender = Buffer.from(genuine).fill(0xff, 22, 28);
     const wrongHardware = Buffer.from(genuine).fill(7, 14, 16);
-    const noise = Array.from({ length: 300 }, (_, index) =>
+    const noise = Array.from({ length: 1000 }, (_, index) =>
       Buffer.concat([genuine.subarray(0, 14), Buffer.alloc(28 + (index % 60), index)]),
     );
     const frames = [truncated, broadcastSender, wrongHardware, ...noise].map((frame) => frame.toString('hex'));
@@ -239,7 +240,17 @@ describe('virtual IP by ARP', function () {
       Buffer.concat([frame.subarray(0, 12), Buffer.from('86dd60000000', 'hex'), frame]).toString('hex'),
     );
     await sender.call({ method: 'inject', etherType: 0x86dd, frames: neighbour });
-    // A genuine claim after the garbage shows that the socket is still being read.
+    // Frames that the kernel's filter lets through, so that only the decoder can refuse them.
+    const stranger = Buffer.from('020000000099', 'hex');
+    const advertisement = encodeUnsolicitedAdvertisement(stranger, Buffer.from('fd770000000000000000000000000100', 'hex'));
+    const damaged = { hopLimit: 21, code: 55, checksum: 56, flags: 60, optionLength: 79 };
+    const passing = Object.values(damaged).map((at) =>
+      Buffer.from(advertisement)
+        .fill(0x11, at, at + 1)
+        .toString('hex'),
+    );
+    await sender.call({ method: 'inject', etherType: 0x86dd, frames: passing });
+    // A genuine claim right after the burst is heard: the burst took no room in the socket's buffer.
     await sender.call({ method: 'inject', etherType: 0x0806, frames: [genuine.toString('hex')] });
     await until('the genuine claim is noticed', () => driver.conflicts.length > 0);
     assert.deepEqual(driver.conflicts, [{ address: VIP4, interface: 'eth0', state: 'conflict', otherOwner: OLD_OWNER }]);

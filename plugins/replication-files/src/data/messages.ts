@@ -6,6 +6,8 @@ export interface DataSettings {
   readonly async: 'second' | 'none';
   /** A peer that is silent for so long is lost. */
   readonly silenceMaxMs: number;
+  /** Undefined: no limit. */
+  readonly resyncBytesPerSecondMax: number | undefined;
   /** Commands wait in the message port; a write here wakes the data thread. */
   readonly wakeFd: number;
 }

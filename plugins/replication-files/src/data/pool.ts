@@ -45,6 +45,7 @@ export class Pool {
   readonly #idle: number[] = [];
   readonly #running = new Map<number, PoolDone>();
   readonly #queue: { job: PoolJob; done: PoolDone }[] = [];
+  readonly #onIdle: (() => void)[] = [];
   readonly #eventFd: number;
   readonly #epoll: EpollSet;
   readonly #eight = Buffer.alloc(8);
@@ -70,9 +71,10 @@ export class Pool {
     else this.#post(index, job, done);
   }
 
-  /** Jobs that are not answered yet. */
-  get pending(): number {
-    return this.#running.size + this.#queue.length;
+  /** Calls back, now or later, when no job is left that uses a descriptor: before descriptors are closed. */
+  whenIdle(idle: () => void): void {
+    if (this.#running.size === 0) idle();
+    else this.#onIdle.push(idle);
   }
 
   /** Lets the workers end. No job may be pending. */
@@ -116,5 +118,6 @@ export class Pool {
       } else this.#post(index, next.job, next.done);
       done(outcome);
     }
+    if (this.#running.size === 0) for (const idle of this.#onIdle.splice(0)) idle();
   }
 }

@@ -45,6 +45,11 @@ export class PrimarySide {
   #journal: Journal | Untracked;
   #link: Link | undefined;
   #journalIsUnsynced = false;
+  #resyncStartedMs = 0;
+  /** Generation of the link that was connected last. */
+  #lastGeneration: string | undefined;
+  /** The replica stops: what to do if the link ends before its last checkpoint. */
+  #onLinkEnd: (() => void) | undefined;
   lastResync: ResyncSummary | undefined;
 
   /** @param history undefined: nothing is known of the difference, a later peer must be compared */
@@ -76,7 +81,8 @@ export class PrimarySide {
 
   get linkState(): 'none' | 'resynchronising' | 'connected' | 'holding' {
     if (this.#pipeline.flow === 'holding') return 'holding';
-    if (this.#pipeline.flow === 'connected') return 'connected';
+    // Until its summary is there the resync is not over for others.
+    if (this.#pipeline.flow === 'connected' && this.#link?.source === undefined) return 'connected';
     return this.#link?.source === undefined && this.#link?.repairs !== true ? 'none' : 'resynchronising';
   }
 
@@ -158,6 +164,9 @@ export class PrimarySide {
   }
 
   connect(command: ConnectCommand): void {
+    if (this.#pipeline.flow !== 'alone' && this.#pipeline.flow !== 'connected') {
+      throw new HoldfastError('HF_REPLICATION_STATE', `a primary that is ${this.#pipeline.flow} takes no new link`);
+    }
     if (this.#link !== undefined) this.dropLink(this.#link.number, 'replaced by a new link');
     const { epoll, settings, nowMs } = this.#around;
     const link: Link = {
@@ -228,6 +237,7 @@ export class PrimarySide {
       },
     });
     this.#journal.follower = source.pending;
+    this.#resyncStartedMs = nowMs();
     link.source = source;
     this.#around.changed();
   }
@@ -237,6 +247,7 @@ export class PrimarySide {
     if (this.#journal instanceof Journal) this.#journal.abandon();
     this.#journal = new Untracked();
     this.#recent.clear();
+    this.#lastGeneration = link.generation;
     this.#pipeline.connect(peer);
     link.checkpoint = new Checkpoint(this.#around, this.#recent, peer);
     this.#around.changed();
@@ -281,6 +292,7 @@ export class PrimarySide {
     this.#journal.follower = undefined;
     this.#pipeline.hold();
     this.#pipeline.resume();
+    this.#onLinkEnd?.();
   }
 
   dropLink(number: number, reason: string): void {
@@ -311,9 +323,17 @@ export class PrimarySide {
     const link = this.#link;
     if (link?.peer === undefined) return false;
     if (link.repairs && link.source === undefined && link.peer.unanswered === 0) this.#startSource(link, 'journal');
-    const outcome = link.source?.step() ?? 'waiting';
+    const outcome = link.source === undefined || this.#isAhead(link.source) ? 'waiting' : link.source.step();
     if (this.#link === link) link.peer.channel.flush();
     return outcome === 'more';
+  }
+
+  /** Has the resync sent more than its bandwidth allows? Its last round, for which the application waits, is never held up. */
+  #isAhead(source: ResyncSource): boolean {
+    const limit = this.#around.settings.resyncBytesPerSecondMax;
+    if (limit === undefined || !source.admits()) return false;
+    const seconds = (this.#around.nowMs() - this.#resyncStartedMs) / 1000;
+    return source.progress().bytesSent > limit * seconds;
   }
 
   /** About twice a second. */
@@ -324,30 +344,41 @@ export class PrimarySide {
   }
 
   /**
-   * After the directories were unmounted: flushes, tells the peer, closes. `done` gets what is known for the next start.
+   * After the directories were unmounted: flushes both nodes, tells the peer, closes. `done` gets what is known for the next start, when
+   * nothing uses a descriptor any more.
    */
   finish(done: (history: History | undefined) => void): void {
+    for (const device of this.#devices) this.#around.epoll.remove(device.fd);
     const link = this.#link;
-    const checkpoint = link?.checkpoint;
-    if (link === undefined || checkpoint === undefined || this.#pipeline.flow !== 'connected') {
-      this.#close(done);
+    const close = (): void => {
+      this.#onLinkEnd = undefined;
+      const history = this.#close();
+      this.#around.pool.whenIdle(() => {
+        for (const device of this.#devices.splice(0)) device.close();
+        done(history);
+      });
+    };
+    if (link?.checkpoint === undefined || this.#pipeline.flow !== 'connected') {
+      close();
       return;
     }
-    checkpoint.last(() => {
-      this.#close(done, link.generation);
-    });
+    // A peer that is lost meanwhile is not waited for.
+    this.#onLinkEnd = close;
+    link.checkpoint.last(close);
     link.peer?.channel.flush();
   }
 
-  #close(done: (history: History | undefined) => void, generation?: string): void {
-    const wasConnected = this.#pipeline.flow === 'connected';
+  /** @returns what is known of the difference from the peer */
+  #close(): History | undefined {
+    // What was sent and not answered may be on the peer and is not here: only a link without such has a history.
+    const generation = this.#pipeline.flow === 'connected' && this.#pipeline.isIdle ? this.#lastGeneration : undefined;
     this.#pipeline.refuse();
-    for (const device of [...this.#devices]) this.#drop(device);
     if (this.#link !== undefined) this.dropLink(this.#link.number, 'the primary stops');
     if (this.#journal instanceof Journal) {
       const { base, set } = this.#journal;
       this.#journal.close();
-      done({ base, set });
-    } else done(wasConnected && generation !== undefined ? { base: generation, set: this.#recent.all() } : undefined);
+      return { base, set };
+    }
+    return generation === undefined ? undefined : { base: generation, set: this.#recent.all() };
   }
 }

@@ -121,8 +121,14 @@ export class DataReplica {
       this.#changed();
       done();
     };
-    if (side instanceof PrimarySide) side.finish(finish);
-    else finish(side instanceof SecondarySide ? side.leave() : this.#history);
+    if (side instanceof PrimarySide) {
+      side.finish(finish);
+      return;
+    }
+    const history = side instanceof SecondarySide ? side.leave() : this.#history;
+    this.#pool.whenIdle(() => {
+      finish(history);
+    });
   }
 
   /** @returns true: there is more to do at once */

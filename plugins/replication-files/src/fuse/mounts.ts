@@ -70,6 +70,11 @@ export class Mounts {
     }
   }
 
+  /** The backing paths, in order, while they are mounted. */
+  get asides(): readonly string[] {
+    return [...this.#asides];
+  }
+
   /** Bind-mounts every directory aside. @returns the backing paths, in order */
   mountAside(): readonly string[] {
     if (this.#asides.length > 0) return this.#asides;

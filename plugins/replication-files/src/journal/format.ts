@@ -147,7 +147,8 @@ export function decodeJournal(bytes: Buffer): JournalContent {
     if (isClean) return damaged(at, 'records after the end mark');
     if (bytes.length - at < RECORD_HEADER_BYTES) break;
     const length = bytes.readUInt32LE(at);
-    if (bytes.readUInt32LE(at + 4) !== lengthCheck(length, at) || length > RECORD_BYTES_MAX) return damaged(at, 'a length that is not its check');
+    if (bytes.readUInt32LE(at + 4) !== lengthCheck(length, at) || length > RECORD_BYTES_MAX)
+      return damaged(at, 'a length that is not its check');
     const start = at + RECORD_HEADER_BYTES;
     if (bytes.length - start < length) break;
     const payload = bytes.subarray(start, start + length);

@@ -57,7 +57,12 @@ export class Journal implements TouchRecorder {
    * @param set becomes the journal's own
    * @throws the error of the file system (no space, …): the caller must not go on without its peer
    */
-  constructor(stateDirectory: string, readonly base: string, set: DirtySet = new DirtySet(), bootId: string = readBootId()) {
+  constructor(
+    stateDirectory: string,
+    readonly base: string,
+    set: DirtySet = new DirtySet(),
+    bootId: string = readBootId(),
+  ) {
     this.#directory = stateDirectory;
     this.#bootId = bootId;
     this.#set = set;

@@ -97,7 +97,9 @@ export class Channel {
     const now = this.#options.nowMs();
     const silentMs = now - this.#lastReceivedMs;
     if (silentMs >= this.#options.silenceMaxMs) {
-      this.#lost(linkLost(`the peer has been silent for ${(silentMs / 1000).toFixed(1)} s; its node or the network is down, or it is overloaded`));
+      this.#lost(
+        linkLost(`the peer has been silent for ${(silentMs / 1000).toFixed(1)} s; its node or the network is down, or it is overloaded`),
+      );
     } else if (now - this.#lastPingMs >= PING_INTERVAL_MS) {
       this.#lastPingMs = now;
       this.send({ kind: 'ping', seq: 0 });

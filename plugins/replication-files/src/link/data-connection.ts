@@ -122,7 +122,9 @@ export class DataConnector {
     if (sent !== this.cookie.length) {
       this.cancel();
       const { address, port } = this.endpoint;
-      this.done(new HoldfastError('HF_REPLICATION_CONNECT', `no data connection to ${address} port ${port}: ${errnoName(sent)}`, { address, port }));
+      this.done(
+        new HoldfastError('HF_REPLICATION_CONNECT', `no data connection to ${address} port ${port}: ${errnoName(sent)}`, { address, port }),
+      );
       return;
     }
     this.epoll.remove(fd);

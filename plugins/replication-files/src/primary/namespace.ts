@@ -75,6 +75,12 @@ export class CreateModification extends NameModification {
     return 0;
   }
 
+  override touch(recorder: TouchRecorder): void {
+    super.touch(recorder);
+    // Its times are those of this node until a checkpoint: a resync before that must look at it, also when the peer has the object.
+    if (this.#node !== undefined) recorder.touchAttributes(this.#node.handle, this.parent.handle, this.name);
+  }
+
   override reply({ store }: Trees): void {
     const node = this.#node as Node;
     // `store.stat` was filled by the creation, but the journal may have used it since.

@@ -3,7 +3,7 @@
  * data thread. Commands come one after the other (the agent's side sees to that), link events at any time.
  */
 import { mkdirSync } from 'node:fs';
-import { HoldfastError, messageOf, type ReplicationStatus, type ResyncMode, type Term } from '@holdfast/sdk';
+import { HoldfastError, messageOf, type ReplicationStatus, type ResyncMode, type ResyncSummary, type Term } from '@holdfast/sdk';
 import type { ControlCommand, ControlReport, ReplicatorOptions } from '../control.js';
 import type { DataState } from '../data/messages.js';
 import { Mounts } from '../fuse/mounts.js';
@@ -11,6 +11,7 @@ import type { Hello, Reply } from '../link/greeting.js';
 import { connectLink, LinkServer, type LinkIdentity, type LinkSession } from '../link/session.js';
 import { S_IFDIR } from '../system/constants.js';
 import { PROTOCOL_VERSION } from '../wire/limits.js';
+import { treeBytes } from './tree-size.js';
 import { DataThread, type UnsolicitedReport } from './data-thread.js';
 
 const RETRY_MS = 1000;
@@ -33,6 +34,9 @@ export class Replicator {
   #wanted: { readonly term: Term; readonly mode: ResyncMode } | undefined;
   #retry: NodeJS.Timeout | undefined;
   #failure: Failure | undefined;
+  /** Size of the tree when the last journal resync had finished, once it is known. */
+  #measured: { readonly resync: ResyncSummary; readonly bytes: number } | undefined;
+  #measuring: AbortController | undefined;
 
   constructor(options: ReplicatorOptions, report: (report: ControlReport) => void, onDataEnd: (error: Error) => void) {
     this.#options = options;
@@ -42,9 +46,9 @@ export class Replicator {
     this.#mounts = new Mounts(options.directories, options.stateDirectory);
     this.#mounts.removeLeftovers();
     this.#mounts.check();
-    const { stateDirectory, async, lockTimeoutSeconds } = options;
+    const { stateDirectory, async, lockTimeoutSeconds, resyncBytesPerSecondMax } = options;
     this.#data = new DataThread(
-      { stateDirectory, async, silenceMaxMs: lockTimeoutSeconds * 1000 },
+      { stateDirectory, async, silenceMaxMs: lockTimeoutSeconds * 1000, resyncBytesPerSecondMax },
       (message) => {
         this.#onData(message);
       },
@@ -59,6 +63,9 @@ export class Replicator {
       case 'become-secondary':
         return this.#becomeSecondary(command.term);
       case 'connect-peer':
+        if (this.#state.role !== 'primary' || this.#state.link === 'holding') {
+          throw new HoldfastError('HF_REPLICATION_STATE', 'only a primary that is not holding connects to its peer');
+        }
         this.#wanted = { term: command.term, mode: command.mode };
         this.#failure = undefined;
         this.#attempt();
@@ -122,17 +129,7 @@ export class Replicator {
       await this.#data.run({ kind: 'become-secondary', backing, endpoint: { address: local.address, port: local.port + 1 } });
       this.#mounts.mountReadOnly();
       this.#term = term;
-      this.#server = await LinkServer.listen(
-        local,
-        this.#identity,
-        (hello, keys) => this.#welcome(hello, keys),
-        (session) => {
-          this.#established(session);
-        },
-        (reason) => {
-          this.#log('warn', `a connection was refused: ${reason}`);
-        },
-      );
+      await this.#listen();
     } catch (error) {
       await this.#rollBack(false);
       throw error;
@@ -144,23 +141,26 @@ export class Replicator {
   /** After a failed change of role nothing stays half done: back to stopped. A secondary that was refused the promotion stays one. */
   async #rollBack(wasSecondary: boolean): Promise<void> {
     if (wasSecondary && this.#state.role === 'secondary') {
-      const { local } = this.#options;
-      this.#server = await LinkServer.listen(
-        local,
-        this.#identity,
-        (hello, keys) => this.#welcome(hello, keys),
-        (session) => {
-          this.#established(session);
-        },
-        (reason) => {
-          this.#log('warn', `a connection was refused: ${reason}`);
-        },
-      );
+      await this.#listen();
       return;
     }
     await this.#mounts.uncover(true);
     await this.#data.run({ kind: 'stop' });
     this.#mounts.removeAside();
+  }
+
+  async #listen(): Promise<void> {
+    this.#server = await LinkServer.listen(
+      this.#options.local,
+      this.#identity,
+      (hello, keys) => this.#welcome(hello, keys),
+      (session) => {
+        this.#established(session);
+      },
+      (reason) => {
+        this.#log('warn', `a connection was refused: ${reason}`);
+      },
+    );
   }
 
   /** Secondary: what a primary is answered. */
@@ -286,6 +286,7 @@ export class Replicator {
     await this.#mounts.uncover(force || this.#state.role === 'secondary');
     await this.#data.run({ kind: 'stop' });
     await this.#endServer();
+    this.#measuring?.abort();
     this.#mounts.removeAside();
     this.#term = undefined;
     this.#failure = undefined;
@@ -298,10 +299,10 @@ export class Replicator {
         this.#log(message.level, message.message);
         return;
       case 'state': {
-        const wasConnected = this.#state.link === 'connected';
         this.#state = message.state;
         // Who held asks the core first; a new link is wanted by a new connectPeer.
-        if (wasConnected && message.state.link === 'holding') this.#wanted = undefined;
+        if (message.state.link === 'holding') this.#wanted = undefined;
+        this.#measure();
         this.#changed();
         return;
       }
@@ -316,12 +317,31 @@ export class Replicator {
     }
   }
 
+  /** A resync that read its journal does not know how large the tree is: found out afterwards, in the background. */
+  #measure(): void {
+    const { lastResync, link } = this.#state;
+    if (lastResync?.mode !== 'journal' || link !== 'connected' || this.#measuring !== undefined) return;
+    if (this.#measured !== undefined && isSame(this.#measured.resync, lastResync)) return;
+    const measuring = new AbortController();
+    this.#measuring = measuring;
+    void treeBytes(this.#mounts.asides, measuring.signal).then((bytes) => {
+      if (this.#measuring === measuring) this.#measuring = undefined;
+      if (bytes === undefined) return;
+      this.#measured = { resync: lastResync, bytes };
+      this.#changed();
+    });
+  }
+
   #log(level: 'info' | 'warn' | 'error', message: string): void {
     this.#report({ kind: 'log', level, message });
   }
 
   #changed(): void {
     const { role, link, inconsistent, journalSince, progress, lastResync } = this.#state;
+    const summary =
+      lastResync !== undefined && this.#measured !== undefined && isSame(this.#measured.resync, lastResync)
+        ? { ...lastResync, bytesInTree: this.#measured.bytes }
+        : lastResync;
     const isConnecting = role === 'primary' && link === 'none' && this.#wanted !== undefined;
     const status: ReplicationStatus = {
       role,
@@ -329,9 +349,13 @@ export class Replicator {
       inconsistent,
       ...(journalSince === undefined ? {} : { journalSince }),
       ...(progress === undefined ? {} : { progress }),
-      ...(lastResync === undefined ? {} : { lastResync }),
+      ...(summary === undefined ? {} : { lastResync: summary }),
       ...(this.#failure === undefined ? {} : { failure: this.#failure }),
     };
     this.#report({ kind: 'status', status });
   }
+}
+
+function isSame(left: ResyncSummary, right: ResyncSummary): boolean {
+  return left.mode === right.mode && left.bytesSent === right.bytesSent && left.objectsSent === right.objectsSent && left.durationMs === right.durationMs;
 }

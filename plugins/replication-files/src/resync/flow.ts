@@ -85,9 +85,7 @@ export class RequestFlow {
 
   #isFull(): boolean {
     return (
-      this.#inFlight.size >= IN_FLIGHT_MAX ||
-      this.#inFlightBytes >= IN_FLIGHT_BYTES_MAX ||
-      this.channel.queuedBytes >= QUEUED_BYTES_MAX
+      this.#inFlight.size >= IN_FLIGHT_MAX || this.#inFlightBytes >= IN_FLIGHT_BYTES_MAX || this.channel.queuedBytes >= QUEUED_BYTES_MAX
     );
   }
 }

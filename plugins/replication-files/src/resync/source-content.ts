@@ -51,7 +51,8 @@ export class ContentSender {
       yield* this.flow.room();
       const length = Math.min(DIGEST_SPAN_BYTES_MAX, size - offset);
       this.flow.request({ kind: 'digest', object, offset, length }, (answer) => {
-        if (answer.kind !== 'digests' || answer.errno !== 0) throw new ResyncError(`the peer answered digest with ${errnoName(answer.errno)}`);
+        if (answer.kind !== 'digests' || answer.errno !== 0)
+          throw new ResyncError(`the peer answered digest with ${errnoName(answer.errno)}`);
         this.#sendDifferent(file, object, offset, length, answer.digests);
         this.bytesDone += length;
         if (offset + length >= size) this.sendAttributes(file, object);

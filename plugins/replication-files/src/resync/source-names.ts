@@ -195,7 +195,8 @@ export class NameSender {
 
   #depth(directory: Handle): number {
     let depth = 0;
-    for (let at = placeOfDirectory(this.tree.store, directory); at !== undefined; at = placeOfDirectory(this.tree.store, at.parent)) depth += 1;
+    for (let at = placeOfDirectory(this.tree.store, directory); at !== undefined; at = placeOfDirectory(this.tree.store, at.parent))
+      depth += 1;
     return depth;
   }
 
@@ -384,7 +385,10 @@ export class NameSender {
     }
   }
 
-  *#placeNames(directory: Handle, id: bigint, names: readonly string[]): Steps {
+  *#placeNames(directory: Handle, id: bigint, listed: readonly string[]): Steps {
+    // A name that is touched again comes in the next round, together with the other names of what is under it now.
+    const again = this.pending.directories.get(directory)?.names;
+    const names = again === undefined ? listed : listed.filter((name) => !again.has(name));
     for (let at = 0; at < names.length; ) {
       yield* this.flow.room();
       const chunk = this.#chunk(directory, names, at, true);

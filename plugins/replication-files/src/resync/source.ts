@@ -166,7 +166,8 @@ export class ResyncSource {
         return;
       } catch (error) {
         if (!(error instanceof JournalNotEnough)) throw error;
-        if (this.#mode === 'compare') throw new ResyncError('the trees do not become identical: is another process changing the directory?');
+        if (this.#mode === 'compare')
+          throw new ResyncError('the trees do not become identical: is another process changing the directory?');
         yield* this.#flow.settled();
         this.#mode = 'compare';
         this.#isFrozen = false;
@@ -245,7 +246,8 @@ export class ResyncSource {
       return;
     }
     const place = parent === undefined || name === undefined ? undefined : { parent, name: Buffer.from(name, 'latin1') };
-    const isThere = place !== undefined && this.#tree.store.lookup(place.parent, place.name) === handle && this.#names.introduce(place.parent);
+    const isThere =
+      place !== undefined && this.#tree.store.lookup(place.parent, place.name) === handle && this.#names.introduce(place.parent);
     if (!isThere || !this.#names.bind(id, place)) this.#names.askFor(id);
   }
 

@@ -134,10 +134,9 @@ export class Stash {
       if (typeof handle === 'number') continue;
       if (isDirectory(handle)) {
         this.#removing.push({ directory: handle, parent: this.#directory, name });
-        this.#remove();
-        break;
+        return this.#remove();
       }
-      this.#store.unlink(this.#directory, name);
+      if (this.#store.unlink(this.#directory, name) < 0) return false;
       this.#store.release(handle);
     }
     return names.length > 0;
@@ -159,16 +158,22 @@ export class Stash {
           this.#removing.push({ directory: handle as Handle, parent: top.directory, name });
           break;
         }
-        store.unlink(top.directory, name);
+        if (store.unlink(top.directory, name) < 0) return this.#cannotRemove();
         if (typeof handle !== 'number') store.release(handle);
         left -= 1;
       }
       if (below || entries.length > 0) continue;
-      store.rmdir(top.parent, top.name);
+      if (store.rmdir(top.parent, top.name) < 0) return this.#cannotRemove();
       store.release(top.directory);
       this.#removing.pop();
     }
     return true;
+  }
+
+  /** Something that is immutable, or a broken disk: it stays in the reserved directory, where it only costs space. */
+  #cannotRemove(): boolean {
+    this.#removing = [];
+    return false;
   }
 
   #reserved(): Handle {

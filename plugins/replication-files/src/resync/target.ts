@@ -272,7 +272,11 @@ export class ResyncTarget {
 
   #data({ object, offset, data }: Of<'data'>): void {
     const file = this.#known(object);
-    if (this.#isAlive(file)) must('writing', this.#withSpace(() => this.#store.write(file, offset, data)));
+    if (this.#isAlive(file))
+      must(
+        'writing',
+        this.#withSpace(() => this.#store.write(file, offset, data)),
+      );
   }
 
   /** Tries again on a full disk as long as something superfluous can be given up. */

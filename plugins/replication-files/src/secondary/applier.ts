@@ -96,7 +96,9 @@ export class Applier {
     if (this.#state === 'closed') return;
     const errno = this.#live.apply(request);
     if (errno === 0) return;
-    throw new HoldfastError('HF_REPLICATION_APPLY', `an acknowledged write failed here: ${errnoName(errno)}; is the disk full or broken?`, { errno });
+    throw new HoldfastError('HF_REPLICATION_APPLY', `an acknowledged write failed here: ${errnoName(errno)}; is the disk full or broken?`, {
+      errno,
+    });
   }
 
   #handleOne(message: Delivered): void {
@@ -204,7 +206,8 @@ export class Applier {
 
   #fail(error: unknown): void {
     if (this.#state === 'closed') return;
-    const reason = error instanceof HoldfastError ? error : new HoldfastError('HF_REPLICATION_APPLY', messageOf(error), {}, { cause: error });
+    const reason =
+      error instanceof HoldfastError ? error : new HoldfastError('HF_REPLICATION_APPLY', messageOf(error), {}, { cause: error });
     const isOwn = !(reason instanceof WireError);
     try {
       // Durable before the primary can know: it must never believe in a good secondary that is not one.

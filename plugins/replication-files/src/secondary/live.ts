@@ -92,6 +92,8 @@ export class LiveOperations {
     this.recent.touchName(directory, parent, name);
     const handle = this.store.create(directory, name, { mode, uid, gid, rdev, target: target.length > 0 ? target : undefined, id: object });
     if (typeof handle === 'number') return -handle;
+    // Its times are those of this node until a checkpoint: a resync before that must look at it.
+    this.recent.touchAttributes(handle, directory, name);
     this.bindings.bind(object, handle, directory, name);
     return 0;
   }

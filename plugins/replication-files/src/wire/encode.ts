@@ -11,7 +11,10 @@ export function encodedBytesMax(message: Message): number {
       return MESSAGE_HEADER_BYTES + 32 + message.data.length;
     case 'clear':
     case 'place':
-      return message.entries.reduce((sum, entry) => sum + 64 + entry.name.length + (entry.what?.target.length ?? 0), MESSAGE_HEADER_BYTES + 32);
+      return message.entries.reduce(
+        (sum, entry) => sum + 64 + entry.name.length + (entry.what?.target.length ?? 0),
+        MESSAGE_HEADER_BYTES + 32,
+      );
     case 'times':
       return MESSAGE_HEADER_BYTES + 16 + message.stamps.length * 32;
     case 'statuses':

@@ -136,8 +136,13 @@ export const STATUS = {
 export type Status = (typeof STATUS)[keyof typeof STATUS];
 
 export type Answer =
-  | { readonly kind: 'ack'; readonly seq: number; /** 0, or a positive errno. */ readonly errno: number }
-  | { readonly kind: 'statuses'; readonly seq: number; /** ENOENT: the directory is not known. */ readonly errno: number; readonly statuses: Buffer }
+  | { readonly kind: 'ack'; readonly seq: number /** 0, or a positive errno. */; readonly errno: number }
+  | {
+      readonly kind: 'statuses';
+      readonly seq: number /** ENOENT: the directory is not known. */;
+      readonly errno: number;
+      readonly statuses: Buffer;
+    }
   | {
       readonly kind: 'digests';
       readonly seq: number;

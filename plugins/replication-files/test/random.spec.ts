@@ -1,0 +1,67 @@
+/** Random work and crashes: whatever happens, both nodes end up the same, and nothing is compared that the journal names. */
+import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
+import { assertIdentical, generation, Lab, term, type LabNode } from './lab.js';
+
+const WORKLOAD = fileURLToPath(new URL('./workload-process.js', import.meta.url));
+const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e6));
+
+describe(`a replicated pair under random work (SEED=${SEED})`, function () {
+  this.timeout(120_000);
+  let lab: Lab;
+  beforeEach(() => {
+    lab = new Lab();
+  });
+  afterEach(() => lab.close());
+
+  let seed = SEED;
+  const work = async (node: LabNode, seconds: number): Promise<number> => {
+    const done = await Promise.all([0, 1].map(() => node.run(`${process.execPath} ${WORKLOAD} ${(seed += 1)} ${seconds}`)));
+    return done.reduce((sum, { output }) => sum + Number(output.trim()), 0);
+  };
+  const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+  for (const async of ['second', 'none'] as const) {
+    it(`survives the loss of either node, again and again (async ${async})`, async () => {
+      let { a: primary, b: secondary } = await lab.connectedPair({ async });
+      let n = 1;
+      for (let round = 0; round < 2; round += 1) {
+        assert.ok((await work(primary, 1)) > 50);
+        assert.equal(primary.status.link, 'connected', primary.log.join('\n'));
+        await assertIdentical(primary, secondary);
+
+        let working = work(primary, 2);
+        await pause(500);
+        await secondary.kill();
+        await primary.reach('holding');
+        await primary.call({ call: 'continueAlone', term: term(n + 1), base: generation(n) });
+        n += 1;
+        await pause(300);
+        await secondary.start();
+        await secondary.becomeSecondary(n);
+        await primary.connectPeer(n, 'journal');
+        await primary.reach('connected');
+        assert.equal(primary.status.lastResync?.mode, 'journal');
+        await working;
+        await assertIdentical(primary, secondary);
+
+        working = work(primary, 2);
+        await pause(700);
+        await primary.kill();
+        await working;
+        await secondary.reach('none');
+        await secondary.becomePrimary(n + 1, { base: n });
+        n += 1;
+        working = work(secondary, 1);
+        await primary.start();
+        await primary.becomeSecondary(n);
+        await secondary.connectPeer(n, 'journal');
+        await secondary.reach('connected');
+        assert.equal(secondary.status.lastResync?.mode, 'journal');
+        await working;
+        await assertIdentical(primary, secondary);
+        [primary, secondary] = [secondary, primary];
+      }
+    });
+  }
+});

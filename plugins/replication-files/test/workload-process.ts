@@ -1,0 +1,83 @@
+/**
+ * An application that does everything at random, below its working directory, for a while: `workload-process.js SEED SECONDS`. Errors of
+ * the kind that random requests meet are part of the game; EIO and a lost mount end it.
+ */
+import * as fs from 'node:fs';
+import { cString, fallocate, renameat2 } from '../src/system/calls.js';
+import { AT_FDCWD } from '../src/system/constants.js';
+
+const DIRECTORIES = ['.', 'd0', 'd1', 'd2', 'd0/e', 'd1/f'];
+const seconds = Number(process.argv[3]);
+let state = Number(process.argv[2]) >>> 0;
+
+/** mulberry32 */
+function random(below: number): number {
+  state = (state + 0x6d2b79f5) >>> 0;
+  let t = Math.imul(state ^ (state >>> 15), state | 1);
+  t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+  return Math.floor((((t ^ (t >>> 14)) >>> 0) / 4294967296) * below);
+}
+
+const pick = <T>(list: readonly T[]): T => list[random(list.length)] as T;
+const name = (): string => `${pick(DIRECTORIES)}/n${random(25)}`;
+const directory = (): string => pick(DIRECTORIES.slice(1));
+const kept: number[] = [];
+
+function withFile(path: string, act: (fd: number) => void): void {
+  const fd = fs.openSync(path, 'r+');
+  try {
+    act(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function write(path: string): void {
+  const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o640);
+  const data = Buffer.alloc(pick([1, 100, 4096, 70_000]), random(256));
+  for (let count = 1 + random(3); count > 0; count -= 1) fs.writeSync(fd, data, 0, data.length, pick([0, random(300_000), 4096 * random(50)]));
+  if (random(5) === 0) fs.fsyncSync(fd);
+  if (random(3) === 0 && kept.length < 20) kept.push(fd);
+  else fs.closeSync(fd);
+}
+
+/** Writes to a file that may have been renamed or removed since it was opened. */
+function writeKept(): void {
+  const fd = kept.splice(random(kept.length), 1)[0];
+  if (fd === undefined) return;
+  fs.writeSync(fd, Buffer.alloc(5000, random(256)), 0, 5000, random(100_000));
+  fs.closeSync(fd);
+}
+
+const ACTIONS: readonly (() => void)[] = [
+  () => write(name()),
+  () => write(name()),
+  () => write(name()),
+  writeKept,
+  () => fs.unlinkSync(name()),
+  () => fs.renameSync(name(), name()),
+  () => renameat2(AT_FDCWD, cString(name()), AT_FDCWD, cString(name()), 1 + random(2)),
+  () => fs.linkSync(name(), name()),
+  () => fs.symlinkSync(pick(['a', '../b']), name()),
+  () => fs.truncateSync(name(), pick([0, random(400_000)])),
+  () => fs.chmodSync(name(), pick([0o644, 0o4755, 0o600])),
+  () => fs.chownSync(name(), random(3), random(3)),
+  () => fs.mkdirSync(directory()),
+  () => fs.rmdirSync(directory()),
+  () => fs.renameSync(directory(), directory()),
+  () => withFile(name(), (fd) => fallocate(fd, pick([0, 1, 3, 16]), 4096 * random(40), 4096 * (1 + random(20)))),
+  () => fs.utimesSync(name(), random(1e9), random(1e9)),
+];
+
+const end = performance.now() + seconds * 1000;
+let done = 0;
+while (performance.now() < end) {
+  try {
+    pick(ACTIONS)();
+    done += 1;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EIO' || code === 'ENOTCONN' || code === undefined) break;
+  }
+}
+process.stdout.write(`${done}\n`);
