@@ -44,6 +44,9 @@ export async function runAgent(options: RunAgentOptions): Promise<RunningAgent> 
   const lan = identity.cluster.lans.find(({ command }) => command) ?? identity.cluster.lans[0];
   const own = lan?.nodes.find(({ name }) => name === identity.node);
   const peers = (lan?.nodes ?? []).filter(({ name }) => name !== identity.node);
+  // First the modules, then the API: who can ask gets the answer of a node that knows its modules.
+  await agent.start();
+  agent.bootFinished();
   const api = await createApi({
     service: agent,
     token,
@@ -60,10 +63,12 @@ export async function runAgent(options: RunAgentOptions): Promise<RunningAgent> 
             peers,
           },
         }),
+  }).catch(async (error: unknown) => {
+    await agent.stop();
+    await pluginHost.stop();
+    throw error;
   });
   log.write('I', '', 'agent', `agent of ${identity.node} listens on ${options.listen.host}:${api.port}`);
-  await agent.start();
-  agent.bootFinished();
   return {
     node: identity.node,
     port: api.port,

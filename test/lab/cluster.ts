@@ -76,6 +76,8 @@ export class LabCluster {
     }
     for (const node of this.lab.nodes) await this.startAgent(node.name);
     for (const node of this.lab.nodes) await this.install(node.name);
+    // What was written from outside is not synced; a power cut in the first seconds would take it away.
+    for (const node of this.lab.nodes) await node.run(['sync']);
   }
 
   private clusterXml(): string {

@@ -78,7 +78,7 @@ export class ModuleLoader {
       pulseMs,
     });
     opened.push(() => heartbeat.close({ goodbye: false }));
-    const addresses = await this.openAddresses(configuration, timeoutMs, opened);
+    const addresses = await this.openAddresses(configuration, addressLifetimeMs(timeoutMs), opened);
     const replica = await this.openReplica(configuration, network, opened);
     const checks = new CheckSet(this.createChecks(configuration), resources, diagnostics);
     opened.push(() => checks.stopAll());
@@ -181,6 +181,14 @@ export class ModuleLoader {
       this.parts.extensions.replicationBackend(contributed.type).directories(contributed.value),
     );
   }
+}
+
+/**
+ * An address must be gone from a dead node before its peer takes it: shorter than the peer's detection, by more than the kernel's own delay
+ * (up to 300 ms), in the whole seconds that the kernel counts.
+ */
+function addressLifetimeMs(timeoutMs: number): number {
+  return Math.max(1000, Math.floor((timeoutMs - 500) / 1000) * 1000);
 }
 
 function contributions(configuration: ModuleConfiguration, point: ContributedConfiguration['point']): ContributedConfiguration[] {

@@ -2,6 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import {
   HoldfastError,
+  messageOf,
   type ElementValue,
   type Log,
   type Replica,
@@ -20,7 +21,7 @@ export class FilesBackend implements ReplicationBackend {
   directories(configuration: ElementValue): readonly string[] {
     const replicated = configuration['replicated'];
     if (!Array.isArray(replicated)) return [];
-    return (replicated as readonly ElementValue[]).map((element) => String(element['dir']).replace(/(?<=.)\/+$/, ''));
+    return (replicated as readonly ElementValue[]).map((element) => (element['dir'] as string).replace(/(?<=.)\/+$/, ''));
   }
 
   async open(options: ReplicationOptions): Promise<Replica> {
@@ -133,8 +134,8 @@ class ProcessReplica implements Replica {
     if (this.#hasEnded) return;
     if (!this.#isClosing) {
       this.#isClosing = true;
-      void this.run({ kind: 'close' }).catch((error: Error) => {
-        this.#log.warn(`the replicator did not close well: ${error.message}`);
+      void this.run({ kind: 'close' }).catch((error: unknown) => {
+        this.#log.warn(`the replicator did not close well: ${messageOf(error)}`);
       });
     }
     const timer = setTimeout(() => {
@@ -160,8 +161,8 @@ class ProcessReplica implements Replica {
   }
 
   #runLater(command: ControlCommand): void {
-    this.run(command).catch((error: Error) => {
-      this.#log.warn(`${command.kind}: ${error.message}`);
+    this.run(command).catch((error: unknown) => {
+      this.#log.warn(`${command.kind}: ${messageOf(error)}`);
     });
   }
 
@@ -196,7 +197,12 @@ class ProcessReplica implements Replica {
     this.#waiting.clear();
     if (this.#isClosing) return;
     const { code, message } = error;
-    this.#setStatus({ role: 'stopped', link: 'none', inconsistent: this.#status.inconsistent, failure: { code, message: message.slice(code.length + 2) } });
+    this.#setStatus({
+      role: 'stopped',
+      link: 'none',
+      inconsistent: this.#status.inconsistent,
+      failure: { code, message: message.slice(code.length + 2) },
+    });
   }
 
   #endedError(what: string): HoldfastError {

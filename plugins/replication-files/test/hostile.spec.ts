@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
-import { assertIdentical, generation, Lab, term, until, type LabNode } from './lab.js';
+import { addressOf, assertIdentical, generation, Lab, term, until, type LabNode } from './lab.js';
 
 const SMALL = 'mount -t tmpfs -o size=24m,mode=755 none "$DIR"';
-const DIGESTS = 'find . -path ./.holdfast -prune -o -print | sort; find . -path ./.holdfast -prune -o -type f -print | sort | xargs sha1sum';
+const DIGESTS =
+  'find . -path ./.holdfast -prune -o -print | sort; find . -path ./.holdfast -prune -o -type f -print | sort | xargs sha1sum';
 
 describe('a replicated pair in trouble', function () {
   this.timeout(60_000);
@@ -31,7 +32,10 @@ describe('a replicated pair in trouble', function () {
     assert.match(output, /No space left/);
     await a.must('rm large && echo second >> small');
     await a.reach('connected');
-    await until(() => a.status.link === 'connected', () => 'the repair');
+    await until(
+      () => a.status.link === 'connected',
+      () => 'the repair',
+    );
     assert.equal(await b.must('cat small'), 'first\nsecond\n');
     assert.equal(b.status.inconsistent, false);
     assert.equal(await a.must(DIGESTS), await b.must(DIGESTS));
@@ -43,7 +47,10 @@ describe('a replicated pair in trouble', function () {
       const b = await lab.node({ name: 'b', async, prepare: SMALL });
       await connect2(a, b);
       const writing = a.run('head -c 40000000 /dev/urandom > large && sync large && echo written');
-      await until(() => b.status.inconsistent, () => 'the mark of the secondary');
+      await until(
+        () => b.status.inconsistent,
+        () => 'the mark of the secondary',
+      );
       // With `none` the failed write is an answer, and the secondary is marked by the attempt to repair it: no reason to hold.
       if (async === 'second') await a.reach('holding');
       await a.call({ call: 'continueAlone', term: term(2), base: generation(1) });
@@ -61,11 +68,11 @@ describe('a replicated pair in trouble', function () {
     const a = await lab.node({ name: 'a' });
     const b = await lab.node({ name: 'b' });
     await b.becomeSecondary(1);
-    for (let round = 0; round < 10; round += 1) await bother('127.0.0.2');
+    for (let round = 0; round < 10; round += 1) await bother(addressOf('b'));
     await a.becomePrimary(1, { base: 1, fresh: true });
     await a.connectPeer(1, 'compare');
     await a.reach('connected');
-    for (let round = 0; round < 10; round += 1) await bother('127.0.0.2');
+    for (let round = 0; round < 10; round += 1) await bother(addressOf('b'));
     await a.must('echo still > here');
     await assertIdentical(a, b);
     assert.equal(a.status.link, 'connected');
@@ -77,7 +84,10 @@ describe('a replicated pair in trouble', function () {
     await a.becomePrimary(1, { base: 1, fresh: true });
     await b.becomeSecondary(1);
     await a.connectPeer(1, 'compare');
-    await until(() => a.status.failure !== undefined, () => 'a failure');
+    await until(
+      () => a.status.failure !== undefined,
+      () => 'a failure',
+    );
     assert.equal(a.status.failure?.code, 'HF_REPLICATION_CONNECT');
     assert.equal(b.status.link, 'none');
     await a.must('echo works > alone');
@@ -89,7 +99,10 @@ describe('a replicated pair in trouble', function () {
     await a.becomePrimary(1, { base: 1, fresh: true });
     await b.becomeSecondary(5);
     await a.connectPeer(4, 'compare');
-    await until(() => a.status.failure !== undefined, () => 'a failure');
+    await until(
+      () => a.status.failure !== undefined,
+      () => 'a failure',
+    );
     assert.equal(a.status.failure?.code, 'HF_REPLICATION_DEPOSED');
     await a.connectPeer(5, 'compare');
     await a.reach('connected');

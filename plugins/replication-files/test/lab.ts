@@ -25,6 +25,11 @@ export async function until(condition: () => boolean, what: () => string, waitMs
   }
 }
 
+/** Loopback addresses of this process alone: others may be testing on the same machine. */
+export function addressOf(node: string): string {
+  return `127.${100 + ((process.pid >> 8) & 0x7f)}.${process.pid & 0xff}.${node === 'a' ? 1 : 2}`;
+}
+
 export interface RunResult {
   readonly code: number;
   readonly output: string;
@@ -33,7 +38,9 @@ export interface RunResult {
 /** Runs a shell command without blocking this process, which must keep answering. */
 export function run(command: string, argv: readonly string[] = []): Promise<RunResult> {
   return new Promise((resolve) => {
-    const child = spawn(argv[0] ?? 'sh', argv.length > 0 ? [...argv.slice(1), 'sh', '-c', command] : ['-c', command], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(argv[0] ?? 'sh', argv.length > 0 ? [...argv.slice(1), 'sh', '-c', command] : ['-c', command], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let output = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text));
@@ -96,7 +103,7 @@ export class LabNode {
   /** Opens the replica (again, after its process has ended). */
   async reopen(): Promise<void> {
     const { async = 'second', lockTimeoutSeconds = 10, key = Buffer.alloc(32, 7), port = 5600 } = this.#settings;
-    const endpoint = (name: string): { address: string; port: number } => ({ address: name === 'a' ? '127.0.0.1' : '127.0.0.2', port });
+    const endpoint = (name: string): { address: string; port: number } => ({ address: addressOf(name), port });
     const peerNode = this.name === 'a' ? 'b' : 'a';
     await this.call({
       call: 'open',
@@ -141,7 +148,11 @@ export class LabNode {
   }
 
   async reach(link: ReplicationStatus['link'], waitMs = WAIT_MS): Promise<void> {
-    await until(() => this.status.link === link, () => `${this.name} to be ${link}; it is ${JSON.stringify(this.status)}; log ${this.log.join(' | ')}`, waitMs);
+    await until(
+      () => this.status.link === link,
+      () => `${this.name} to be ${link}; it is ${JSON.stringify(this.status)}; log ${this.log.join(' | ')}`,
+      waitMs,
+    );
   }
 
   /** Runs a shell command inside the node, in the replicated directory. */
@@ -175,7 +186,10 @@ export class LabNode {
     if (replicator > 0) process.kill(replicator, 'SIGKILL');
     agent.kill('SIGKILL');
     await ended;
-    await until(() => !existsSync(`/proc/${replicator}`), () => `replicator ${replicator} to end`);
+    await until(
+      () => !existsSync(`/proc/${replicator}`),
+      () => `replicator ${replicator} to end`,
+    );
     this.#process = undefined;
     this.status = { role: 'stopped', link: 'none', inconsistent: false };
   }

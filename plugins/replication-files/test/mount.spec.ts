@@ -71,7 +71,10 @@ describe('a primary alone', function () {
     await a.becomePrimary(1, { base: 1, fresh: true });
     await a.must('echo x > y');
     process.kill(a.replicatorPid, 'SIGKILL');
-    await until(() => a.status.failure?.code === 'HF_REPLICATION_PROCESS', () => 'the failure');
+    await until(
+      () => a.status.failure?.code === 'HF_REPLICATION_PROCESS',
+      () => 'the failure',
+    );
     assert.match((await a.run('pwd')).output, /can't cd/);
     await a.reopen();
     assert.equal(await a.must('cat y'), 'x\n');
@@ -86,9 +89,15 @@ describe('a primary alone', function () {
     await a.call({ call: 'continueAlone', term: { generation: generation(2), epoch: 2 }, base: generation(1) });
     await a.must('echo 1 > one && sync one && echo 2 > two');
     process.kill(a.replicatorPid, 'SIGKILL');
-    await until(() => a.status.failure?.code === 'HF_REPLICATION_PROCESS', () => 'the failure');
+    await until(
+      () => a.status.failure?.code === 'HF_REPLICATION_PROCESS',
+      () => 'the failure',
+    );
     await a.reopen();
-    await until(() => a.status.journalSince === generation(1), () => `the journal; ${JSON.stringify(a.status)}`);
+    await until(
+      () => a.status.journalSince === generation(1),
+      () => `the journal; ${JSON.stringify(a.status)}`,
+    );
     await a.becomePrimary(3, { base: 1 });
     await a.must('echo 3 > three');
     await b.start();
@@ -120,7 +129,9 @@ describe('a primary alone', function () {
     const start = `${bin}/pg_ctl -D . -w -l log -o '-p 5599 -k . -c listen_addresses=' start > /dev/null`;
     await pg(start);
     try {
-      await pg("pgbench -h \\$PWD -p 5599 -i -q postgres 2> /dev/null && pgbench -h \\$PWD -p 5599 -c 4 -t 50 -n postgres > /dev/null 2>&1");
+      await pg(
+        'pgbench -h \\$PWD -p 5599 -i -q postgres 2> /dev/null && pgbench -h \\$PWD -p 5599 -c 4 -t 50 -n postgres > /dev/null 2>&1',
+      );
       const before = await pg(`psql -h \\$PWD -p 5599 -Atc '${SQL}' postgres`);
       await pg(`${bin}/pg_ctl -D . -m immediate stop > /dev/null`);
       await pg(start);

@@ -11,9 +11,24 @@ describe('a replicated pair', function () {
   afterEach(() => lab.close());
 
   const BUSY = [
-    'mkdir -p d/e', 'echo one > d/f', 'ln d/f d/e/hard', 'ln -s ../f d/e/soft', 'mkfifo d/pipe', 'mv d/f d/e/g', 'chmod 4711 d/e/g',
-    'chown 12:34 d/e/g', "touch -d '2001-02-03 04:05:06.789' d/e", 'truncate -s 3000000 sparse', 'printf x | dd of=sparse bs=1 seek=2000000 conv=notrunc',
-    'echo gone > gone', 'rm gone', "echo odd > \"$(printf 'a\\nb\\377 c')\"", 'mkdir empty', 'rmdir empty', 'fallocate -l 100000 filled', 'fallocate -p -o 4096 -l 8192 filled',
+    'mkdir -p d/e',
+    'echo one > d/f',
+    'ln d/f d/e/hard',
+    'ln -s ../f d/e/soft',
+    'mkfifo d/pipe',
+    'mv d/f d/e/g',
+    'chmod 4711 d/e/g',
+    'chown 12:34 d/e/g',
+    "touch -d '2001-02-03 04:05:06.789' d/e",
+    'truncate -s 3000000 sparse',
+    'printf x | dd of=sparse bs=1 seek=2000000 conv=notrunc',
+    'echo gone > gone',
+    'rm gone',
+    'echo odd > "$(printf \'a\\nb\\377 c\')"',
+    'mkdir empty',
+    'rmdir empty',
+    'fallocate -l 100000 filled',
+    'fallocate -p -o 4096 -l 8192 filled',
   ].join(' && ');
 
   it('compares what both have and makes the secondary the same', async () => {
@@ -54,7 +69,10 @@ describe('a replicated pair', function () {
     const writing = a.run('i=0; while :; do i=$((i+1)); echo $i >> acknowledged || exit; echo $i; done');
     await new Promise((resolve) => setTimeout(resolve, 300));
     await a.kill();
-    const lines = (await writing).output.trim().split('\n').filter((line) => /^\d+$/.test(line));
+    const lines = (await writing).output
+      .trim()
+      .split('\n')
+      .filter((line) => /^\d+$/.test(line));
     await b.reach('none');
     await b.becomePrimary(2, { base: 1 });
     assert.equal(b.status.journalSince, generation(1));
@@ -144,7 +162,7 @@ describe('a replicated pair', function () {
     await a.call({ call: 'continueAlone', term: { generation: generation(2), epoch: 2 }, base: generation(1) });
     await a.must('head -c 60000000 /dev/urandom > large && mkdir t && for i in $(seq 300); do echo $i > t/$i; done');
     let isOver = false;
-    const working = a.run('i=0; while [ ! -e stop ]; do i=$((i+1)); echo $i > t/$i.new; mv t/$i.new t/$((i % 50)); echo $i >> t/log; printf $i | dd of=large bs=1 seek=$((i*100000 % 60000000)) conv=notrunc 2>/dev/null || exit 1; done').then((result) => {
+    const working = a.run(WORK).then((result) => {
       isOver = true;
       return result;
     });
@@ -168,7 +186,10 @@ describe('a replicated pair', function () {
     await b.start();
     await b.becomeSecondary(2);
     await a.connectPeer(2, 'journal');
-    await until(() => b.status.inconsistent, () => 'the secondary to be marked');
+    await until(
+      () => b.status.inconsistent,
+      () => 'the secondary to be marked',
+    );
     await b.kill();
     await b.start();
     if (b.status.inconsistent) {
@@ -180,6 +201,12 @@ describe('a replicated pair', function () {
     assert.equal(b.status.inconsistent, false);
   });
 });
+
+/** Names and content change until a file `stop` appears. */
+const WORK = [
+  'i=0; while [ ! -e stop ]; do i=$((i+1)); echo $i > t/$i.new; mv t/$i.new t/$((i % 50)); echo $i >> t/log',
+  'printf $i | dd of=large bs=1 seek=$((i*100000 % 60000000)) conv=notrunc 2>/dev/null || exit 1; done',
+].join('; ');
 
 /** Until a checkpoint has passed on both nodes. */
 async function settle(a: LabNode, b: LabNode): Promise<void> {

@@ -7,8 +7,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { HoldfastError, ResyncSummary } from '@holdfast/sdk';
-import { DirtySet, RecentSet, type TouchRecorder } from '../src/journal/dirty-set.js';
+import { HoldfastError, type ResyncSummary } from '@holdfast/sdk';
+import { RecentSet, type DirtySet, type TouchRecorder } from '../src/journal/dirty-set.js';
 import { InconsistentMarker } from '../src/journal/marker.js';
 import { Channel, type Delivered } from '../src/link/channel.js';
 import { DataConnector, DataListener } from '../src/link/data-connection.js';
@@ -169,7 +169,7 @@ export class Lab {
     const wire = connectWire({
       onPrimary: (messages) => {
         for (const message of messages)
-          if (message.kind === 'failed') failure = new Error(message.message) as HoldfastError;
+          if (message.kind === 'failed') failure = new HoldfastError(message.code, message.message);
           else source.answer(message as Answer);
       },
       onSecondary: (messages) => {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HoldfastError } from '@holdfast/sdk';
-import { DirtySet, RecentSet } from '../src/journal/dirty-set.js';
+import { RecentSet, type DirtySet } from '../src/journal/dirty-set.js';
 import { InconsistentMarker } from '../src/journal/marker.js';
 import { Applier, type SyncPool } from '../src/secondary/applier.js';
 import { newObjectId, Store } from '../src/store/store.js';
@@ -63,7 +63,7 @@ class Node {
   /** The errnos of the answers. */
   apply(...requests: Live[]): number[] {
     this.sent.length = 0;
-    this.applier.handle(requests.map((request) => ({ ...request, seq: this.#next() }) as LiveRequest));
+    this.applier.handle(requests.map((request) => ({ ...request, seq: this.#next() })));
     return this.sent.map((message) => (message.kind === 'ack' ? message.errno : -1));
   }
 

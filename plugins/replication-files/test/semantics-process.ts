@@ -24,7 +24,8 @@ function check(what: string, isSo: () => boolean): void {
   }
 }
 
-const rename = (from: string, to: string, flags: number): number => sys.renameat2(c.AT_FDCWD, sys.cString(from), c.AT_FDCWD, sys.cString(to), flags);
+const rename = (from: string, to: string, flags: number): number =>
+  sys.renameat2(c.AT_FDCWD, sys.cString(from), c.AT_FDCWD, sys.cString(to), flags);
 const read = (path: string): string => fs.readFileSync(path, 'utf8');
 const asNobody = (command: string): boolean => spawnSync('sh', ['-c', command], { uid: NOBODY, gid: NOBODY }).status === 0;
 /** `act` on an open file. */
@@ -55,7 +56,8 @@ check('O_DIRECT reads back what it wrote', () =>
     memcpy(page, Buffer.from('direct'), 6);
     const pwrite = libc.func('int64_t pwrite64(int, void*, uint64_t, int64_t)') as (...values: unknown[]) => number;
     return pwrite(fd, page, 4096, 0) === 4096 && read('direct').startsWith('direct');
-  }));
+  }),
+);
 check('RENAME_EXCHANGE exchanges, RENAME_NOREPLACE does not replace, RENAME_WHITEOUT is refused', () => {
   fs.writeFileSync('r1', '1');
   fs.writeFileSync('r2', '2');
@@ -76,7 +78,8 @@ check('an unlinked file that is open can be read, written, cut and changed', () 
     fs.ftruncateSync(fd, 4);
     const into = Buffer.alloc(10);
     return fs.readSync(fd, into, 0, 10, 0) === 4 && into.toString('utf8', 0, 4) === 'abcd' && fs.fstatSync(fd).nlink === 0;
-  }));
+  }),
+);
 check('a file replaced by a rename lives on for who has it open', () => {
   fs.writeFileSync('old', 'old');
   return opened('old', O_RDWR, (fd) => {
@@ -96,7 +99,8 @@ check('fallocate extends, keeps the size, punches and zeroes; what is not suppor
     const punched = sys.fallocate(fd, 3, 4096, 4096) === 0 && sys.lseek(fd, 4096, c.SEEK_DATA) === 8192;
     const zeroed = sys.fallocate(fd, 16, 0, 100) === 0 && fs.readFileSync('allocated')[50] === 0;
     return kept && grown && punched && zeroed && sys.fallocate(fd, 8, 0, 4096) === -EOPNOTSUPP;
-  }));
+  }),
+);
 check('holes stay holes', () => {
   fs.writeFileSync('sparse', '');
   fs.truncateSync('sparse', 10_000_000);
@@ -161,5 +165,5 @@ check('special files, and programs that run', () => {
   fs.writeFileSync('null', 'into the void');
   fs.copyFileSync('/bin/true', 'program');
   fs.chmodSync('program', 0o755);
-  return made && fs.statSync('null').isCharacterDevice() && spawnSync('./program').status === 0;
+  return made && fs.statSync('null').isCharacterDevice() && spawnSync(`${process.cwd()}/program`).status === 0;
 });

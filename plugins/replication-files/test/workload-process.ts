@@ -35,7 +35,8 @@ function withFile(path: string, act: (fd: number) => void): void {
 function write(path: string): void {
   const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o640);
   const data = Buffer.alloc(pick([1, 100, 4096, 70_000]), random(256));
-  for (let count = 1 + random(3); count > 0; count -= 1) fs.writeSync(fd, data, 0, data.length, pick([0, random(300_000), 4096 * random(50)]));
+  for (let count = 1 + random(3); count > 0; count -= 1)
+    fs.writeSync(fd, data, 0, data.length, pick([0, random(300_000), 4096 * random(50)]));
   if (random(5) === 0) fs.fsyncSync(fd);
   if (random(3) === 0 && kept.length < 20) kept.push(fd);
   else fs.closeSync(fd);

@@ -20,12 +20,24 @@ export interface DataLinkKeys {
 
 export type DataCommand =
   /** Opens the backing trees and becomes primary without a link. The mounts follow with `serve`. */
-  | { readonly kind: 'become-primary'; readonly backing: readonly string[]; readonly base: string; readonly fresh: boolean; readonly force: boolean }
+  | {
+      readonly kind: 'become-primary';
+      readonly backing: readonly string[];
+      readonly base: string;
+      readonly fresh: boolean;
+      readonly force: boolean;
+    }
   /** The /dev/fuse descriptor of each directory, in order. */
   | { readonly kind: 'serve'; readonly fuseFds: readonly number[] }
   | { readonly kind: 'become-secondary'; readonly backing: readonly string[]; readonly endpoint: ReplicationEndpoint }
   /** Secondary: a primary was welcomed; its data connection shows this cookie. */
-  | { readonly kind: 'expect'; readonly link: number; readonly keys: DataLinkKeys; readonly generation: string; readonly async: 'second' | 'none' }
+  | {
+      readonly kind: 'expect';
+      readonly link: number;
+      readonly keys: DataLinkKeys;
+      readonly generation: string;
+      readonly async: 'second' | 'none';
+    }
   /** Primary: the secondary has welcomed us. */
   | {
       readonly kind: 'connect';

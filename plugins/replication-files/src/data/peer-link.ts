@@ -4,7 +4,7 @@ import { Channel, type ChannelOptions, type Delivered } from '../link/channel.js
 import type { LiveBody } from '../primary/modification.js';
 import type { PeerRequests } from '../primary/pipeline.js';
 import type { EpollSet } from '../system/epoll.js';
-import type { Answer, LiveRequest } from '../wire/messages.js';
+import type { Answer } from '../wire/messages.js';
 
 /** The resync's own numbers stay below. */
 const FIRST_SEQ = 2 ** 40;
@@ -24,7 +24,12 @@ export class PeerLink implements PeerRequests {
   readonly #waiting = new Map<number, (errno: number) => void>();
   #seq = FIRST_SEQ;
 
-  constructor(epoll: EpollSet, fd: number, options: Pick<ChannelOptions, 'sendKey' | 'receiveKey' | 'silenceMaxMs' | 'nowMs'>, events: PeerLinkEvents) {
+  constructor(
+    epoll: EpollSet,
+    fd: number,
+    options: Pick<ChannelOptions, 'sendKey' | 'receiveKey' | 'silenceMaxMs' | 'nowMs'>,
+    events: PeerLinkEvents,
+  ) {
     this.#events = events;
     this.channel = new Channel(epoll, fd, {
       ...options,
@@ -45,7 +50,7 @@ export class PeerLink implements PeerRequests {
     this.#seq += 1;
     this.#waiting.set(this.#seq, answered);
     // The union of bodies with a number is the union of requests; TypeScript does not distribute the spread.
-    this.channel.send({ ...body, seq: this.#seq } as LiveRequest);
+    this.channel.send({ ...body, seq: this.#seq });
   }
 
   /** Answers that still come are for nobody. */

@@ -26,7 +26,18 @@ export interface PoolJob {
 export type PoolDone = (outcome: number) => void;
 
 /** Words of one mailbox. */
-export const BOX = { state: 0, call: 1, fd: 2, outcome: 3, length: 4, offsetLow: 5, offsetHigh: 6, replyFd: 7, uniqueLow: 8, uniqueHigh: 9 } as const;
+export const BOX = {
+  state: 0,
+  call: 1,
+  fd: 2,
+  outcome: 3,
+  length: 4,
+  offsetLow: 5,
+  offsetHigh: 6,
+  replyFd: 7,
+  uniqueLow: 8,
+  uniqueHigh: 9,
+} as const;
 export const BOX_WORDS = 16;
 export const BOX_STATE = { idle: 0, posted: 1, done: 2, ended: 3 } as const;
 export const CALLS: readonly PoolCall[] = ['fsync', 'fdatasync', 'syncfs', 'read'];
@@ -58,7 +69,7 @@ export class Pool {
       this.#collect();
     });
     for (let index = 0; index < WORKERS; index += 1) {
-      const workerData: PoolWorkerData = { shared: this.#boxes.buffer as SharedArrayBuffer, index, eventFd: this.#eventFd };
+      const workerData: PoolWorkerData = { shared: this.#boxes.buffer, index, eventFd: this.#eventFd };
       this.#workers.push(new Worker(new URL('./pool-worker.js', import.meta.url), { workerData }));
       this.#idle.push(index);
     }

@@ -142,7 +142,8 @@ export class PrimarySide {
       done(fd);
       return;
     }
-    const journal = this.#journalIsUnsynced && this.#pipeline.flow !== 'connected' && this.#journal instanceof Journal ? this.#journal : undefined;
+    const journal =
+      this.#journalIsUnsynced && this.#pipeline.flow !== 'connected' && this.#journal instanceof Journal ? this.#journal : undefined;
     let left = journal === undefined ? 1 : 2;
     let failure = 0;
     const step = (outcome: number): void => {
@@ -170,8 +171,14 @@ export class PrimarySide {
     if (this.#link !== undefined) this.dropLink(this.#link.number, 'replaced by a new link');
     const { epoll, settings, nowMs } = this.#around;
     const link: Link = {
-      number: command.link, generation: command.generation, peer: undefined, connector: undefined, source: undefined, checkpoint: undefined,
-      repairs: false, nextResyncSeq: 1,
+      number: command.link,
+      generation: command.generation,
+      peer: undefined,
+      connector: undefined,
+      source: undefined,
+      checkpoint: undefined,
+      repairs: false,
+      nextResyncSeq: 1,
     };
     this.#link = link;
     const done = (outcome: number | HoldfastError): void => {
@@ -183,7 +190,12 @@ export class PrimarySide {
       link.peer = new PeerLink(
         epoll,
         outcome,
-        { sendKey: Buffer.from(command.keys.sendKey), receiveKey: Buffer.from(command.keys.receiveKey), silenceMaxMs: settings.silenceMaxMs, nowMs },
+        {
+          sendKey: Buffer.from(command.keys.sendKey),
+          receiveKey: Buffer.from(command.keys.receiveKey),
+          silenceMaxMs: settings.silenceMaxMs,
+          nowMs,
+        },
         {
           onResyncAnswer: (answer) => {
             link.source?.answer(answer);

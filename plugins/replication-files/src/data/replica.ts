@@ -66,7 +66,8 @@ export class DataReplica {
         if (side instanceof PrimarySide) side.refuse();
         return;
       case 'expect':
-        if (!(side instanceof SecondarySide)) throw new HoldfastError('HF_REPLICATION_STATE', 'a primary was welcomed by a replica that is not secondary');
+        if (!(side instanceof SecondarySide))
+          throw new HoldfastError('HF_REPLICATION_STATE', 'a primary was welcomed by a replica that is not secondary');
         return side.expect(command);
       case 'drop-link':
         if (side instanceof PrimarySide) side.dropLink(command.link, command.reason);
@@ -85,7 +86,10 @@ export class DataReplica {
   #becomePrimary(command: Command<'become-primary'>): void {
     if (this.#side instanceof PrimarySide) throw new HoldfastError('HF_REPLICATION_STATE', 'the replica is primary already');
     if (this.#marker.isSet && !command.force) {
-      throw new HoldfastError('HF_REPLICATION_INCONSISTENT', `this tree is inconsistent (${this.#marker.reason ?? ''}): start the other node, or force`);
+      throw new HoldfastError(
+        'HF_REPLICATION_INCONSISTENT',
+        `this tree is inconsistent (${this.#marker.reason ?? ''}): start the other node, or force`,
+      );
     }
     const fromSecondary = this.#side instanceof SecondarySide;
     if (this.#side instanceof SecondarySide) {
@@ -104,7 +108,8 @@ export class DataReplica {
   }
 
   #becomeSecondary(command: Command<'become-secondary'>): void {
-    if (this.#side !== undefined) throw new HoldfastError('HF_REPLICATION_STATE', 'the replica must be stopped before it becomes secondary');
+    if (this.#side !== undefined)
+      throw new HoldfastError('HF_REPLICATION_STATE', 'the replica must be stopped before it becomes secondary');
     this.#store ??= new Store(command.backing);
     this.#side = new SecondarySide(this.#surroundings(), command.endpoint, this.#history);
     this.#history = undefined;

@@ -16,7 +16,10 @@ export interface Holder {
 
 /** All mounts of this namespace, in the order in which they were made. */
 export function readMounts(): MountEntry[] {
-  return readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line !== '').map(parseMount);
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map(parseMount);
 }
 
 /** One line: `36 35 98:0 /root /mount/point rw,noatime master:1 - ext3 /dev/sda1 rw`. */
@@ -32,7 +35,9 @@ function unescape(path: string): string {
 
 /** Mount points below `directory`, not itself. */
 export function mountsBelow(directory: string): string[] {
-  return readMounts().map((mount) => mount.path).filter((path) => path.startsWith(directory === '/' ? '/' : `${directory}/`));
+  return readMounts()
+    .map((mount) => mount.path)
+    .filter((path) => path.startsWith(directory === '/' ? '/' : `${directory}/`));
 }
 
 /**
@@ -60,7 +65,10 @@ function isHolder(pid: number, mount: MountEntry): boolean {
     if (new RegExp(`^mnt_id:\\s*${mount.id}$`, 'm').test(info)) return true;
   }
   // A line of maps: `7f0c… r--p 00000000 08:01 1234 /path`; the device is hexadecimal there, decimal in mountinfo.
-  const device = mount.device.split(':').map((part) => Number(part).toString(16).padStart(2, '0')).join(':');
+  const device = mount.device
+    .split(':')
+    .map((part) => Number(part).toString(16).padStart(2, '0'))
+    .join(':');
   return attempt(() => readFileSync(`/proc/${pid}/maps`, 'utf8'), '').includes(` ${device} `);
 }
 

@@ -98,7 +98,12 @@ export class Mounts {
       throw new HoldfastError('HF_REPLICATION_MOUNT', `/dev/fuse: ${errnoName(fd)}; load the kernel module "fuse" and run as root`);
     }
     const options = [
-      `fd=${fd}`, `rootmode=${(rootMode & c.S_IFMT).toString(8)}`, 'user_id=0', 'group_id=0', 'allow_other', 'default_permissions',
+      `fd=${fd}`,
+      `rootmode=${(rootMode & c.S_IFMT).toString(8)}`,
+      'user_id=0',
+      'group_id=0',
+      'allow_other',
+      'default_permissions',
       `max_read=${WRITE_BYTES_MAX}`,
     ].join(',');
     this.#record(directory);
@@ -194,12 +199,11 @@ function call(what: string, path: string, outcome: number): void {
 function busy(directory: string): HoldfastError {
   const mount = topmost(directory);
   const holders = mount === undefined ? [] : findHolders(mount);
-  const named = holders.map((holder) => `${holder.command} (pid ${holder.pid})`).join(', ');
-  return new HoldfastError(
-    'HF_REPLICATION_BUSY',
-    `${directory} is still in use by ${named === '' ? 'a process that /proc does not show' : named}; stop it, or stop the module with force`,
-    { directory, holders },
-  );
+  const named = holders.map((holder) => `${holder.command} (pid ${holder.pid})`).join(', ') || 'a process that /proc does not show';
+  return new HoldfastError('HF_REPLICATION_BUSY', `${directory} is still in use by ${named}; stop it, or stop the module with force`, {
+    directory,
+    holders,
+  });
 }
 
 /** Nothing of an earlier boot is still mounted: its record says nothing. */

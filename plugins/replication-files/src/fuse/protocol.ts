@@ -82,7 +82,8 @@ const CACHE_SYMLINKS = 1 << 23;
  * What is honoured. Not ATOMIC_O_TRUNC (the kernel then sends the truncation as SETATTR), not HANDLE_KILLPRIV (it sends the cleared
  * setuid as SETATTR too), no writeback cache (a write would be acknowledged before the peer has it), no locks (they stay local).
  */
-const WANTED = ASYNC_READ | BIG_WRITES | DO_READDIRPLUS | READDIRPLUS_AUTO | ASYNC_DIO | PARALLEL_DIROPS | ABORT_ERROR | MAX_PAGES | CACHE_SYMLINKS;
+const WANTED =
+  ASYNC_READ | BIG_WRITES | DO_READDIRPLUS | READDIRPLUS_AUTO | ASYNC_DIO | PARALLEL_DIROPS | ABORT_ERROR | MAX_PAGES | CACHE_SYMLINKS;
 
 const BACKGROUND_MAX = 64;
 export const INIT_REPLY_BYTES = 64;

@@ -72,6 +72,11 @@ export class Channel {
     return this.#isOpen;
   }
 
+  /** When the peer was last heard, on the clock of the options. */
+  get lastHeardMs(): number {
+    return this.#lastReceivedMs;
+  }
+
   /** Bytes that the socket has not taken yet, the open record included. */
   get queuedBytes(): number {
     return this.#queuedBytes + this.#batch.length;

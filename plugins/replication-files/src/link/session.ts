@@ -107,14 +107,14 @@ export class LinkServer {
   ): Promise<LinkServer> {
     const server = new LinkServer(identity, decide, onSession, onRefused);
     await new Promise<void>((resolve, reject) => {
-      server.#server.once('error', (error) => {
+      server.#server.once('error', (error: Error) => {
         const { address, port } = endpoint;
         const message = `cannot listen on ${address} port ${port}: ${error.message}; is another module or process using the port?`;
         reject(new HoldfastError('HF_REPLICATION_LISTEN', message, { address, port }));
       });
       server.#server.listen(endpoint.port, endpoint.address, resolve);
     });
-    server.#server.on('error', (error) => onRefused(error.message));
+    server.#server.on('error', (error: Error) => onRefused(error.message));
     return server;
   }
 
@@ -191,7 +191,7 @@ async function secured(socket: TLSSocket, endpoint: Endpoint): Promise<void> {
       reject(new HoldfastError('HF_REPLICATION_CONNECT', message, { ...endpoint }));
     };
     socket.setTimeout(GREETING_TIMEOUT_MS, () => fail(`no answer within ${GREETING_TIMEOUT_MS / 1000} s`));
-    socket.once('error', (error) => fail(`${error.message}; is the peer's module a secondary, with the same cluster key?`));
+    socket.once('error', (error: Error) => fail(`${error.message}; is the peer's module a secondary, with the same cluster key?`));
     socket.once('close', () => fail('the peer closed the connection'));
     socket.once('secureConnect', () => {
       socket.setTimeout(0);

@@ -64,7 +64,7 @@ export class WriteModification extends ObjectModification {
   }
 
   touch(recorder: TouchRecorder): void {
-    touchObject(this.node, (parent, name) => recorder.touchData(this.node.handle, this.#offset, this.#data.length, parent, name as Buffer));
+    touchObject(this.node, (parent, name) => recorder.touchData(this.node.handle, this.#offset, this.#data.length, parent, name));
   }
 
   reply(): void {
@@ -98,7 +98,7 @@ export class FallocateModification extends ObjectModification {
   }
 
   touch(recorder: TouchRecorder): void {
-    touchObject(this.node, (parent, name) => recorder.touchData(this.node.handle, this.#offset, this.#length, parent, name as Buffer));
+    touchObject(this.node, (parent, name) => recorder.touchData(this.node.handle, this.#offset, this.#length, parent, name));
   }
 
   reply(): void {
@@ -150,8 +150,8 @@ export class AttributeModification extends ObjectModification {
     touchObject(this.node, (parent, name) => {
       // After a cut the file may grow again over what the peer still has there.
       const cut = this.#wanted.valid & fuse.FATTR_SIZE ? this.#sizeBefore - this.#wanted.size : 0;
-      if (cut > 0) recorder.touchData(this.node.handle, this.#wanted.size, cut, parent, name as Buffer);
-      else recorder.touchAttributes(this.node.handle, parent, name as Buffer);
+      if (cut > 0) recorder.touchData(this.node.handle, this.#wanted.size, cut, parent, name);
+      else recorder.touchAttributes(this.node.handle, parent, name);
     });
   }
 
@@ -165,7 +165,10 @@ export class AttributeModification extends ObjectModification {
 /** Two `struct timespec`; what is undefined stays. */
 export function timesBuffer(atime: TimeSpec | undefined, mtime: TimeSpec | undefined): Buffer {
   const times = Buffer.alloc(32);
-  for (const [at, time] of [[0, atime], [16, mtime]] as const) {
+  for (const [at, time] of [
+    [0, atime],
+    [16, mtime],
+  ] as const) {
     times.writeBigInt64LE(BigInt(time?.seconds ?? 0), at);
     times.writeBigInt64LE(BigInt(time?.nanoseconds ?? UTIME_OMIT), at + 8);
   }

@@ -23,7 +23,11 @@ const COPY_BYTES_MAX = 64 << 10;
 /** Large buffers in use at once; the kernel keeps further requests until one is free. */
 const BUFFERS_MAX = 128;
 const FALLOCATE_MODES = [
-  0, c.FALLOC_FL_KEEP_SIZE, c.FALLOC_FL_KEEP_SIZE | c.FALLOC_FL_PUNCH_HOLE, c.FALLOC_FL_ZERO_RANGE, c.FALLOC_FL_ZERO_RANGE | c.FALLOC_FL_KEEP_SIZE,
+  0,
+  c.FALLOC_FL_KEEP_SIZE,
+  c.FALLOC_FL_KEEP_SIZE | c.FALLOC_FL_PUNCH_HOLE,
+  c.FALLOC_FL_ZERO_RANGE,
+  c.FALLOC_FL_ZERO_RANGE | c.FALLOC_FL_KEEP_SIZE,
 ];
 const STATVFS_BYTES = 112;
 
@@ -88,10 +92,16 @@ export class FileSystem {
       case Opcode.GetAttr:
         return this.#attributes(to, this.#node(device, request));
       case Opcode.ReadLink:
-        return this.#number(to, this.#trees.store.readlink(this.#node(device, request).handle, device.payload.subarray(0, c.PATH_BYTES_MAX)));
+        return this.#number(
+          to,
+          this.#trees.store.readlink(this.#node(device, request).handle, device.payload.subarray(0, c.PATH_BYTES_MAX)),
+        );
       case Opcode.ReadDir:
       case Opcode.ReadDirPlus:
-        return this.#number(to, fillDirectory(this.#trees, device, this.#node(device, request), request, request.opcode === Opcode.ReadDirPlus));
+        return this.#number(
+          to,
+          fillDirectory(this.#trees, device, this.#node(device, request), request, request.opcode === Opcode.ReadDirPlus),
+        );
       case Opcode.StatFs:
         return this.#statfs(device, to);
       case Opcode.LSeek:

@@ -244,7 +244,14 @@ export class RenameModification extends NameModification {
   }
 
   body(): LiveBody {
-    return { kind: 'rename', parent: this.parent.id, name: this.name, newParent: this.#newParent.id, newName: this.#newName, flags: this.#flags };
+    return {
+      kind: 'rename',
+      parent: this.parent.id,
+      name: this.name,
+      newParent: this.#newParent.id,
+      newName: this.#newName,
+      flags: this.#flags,
+    };
   }
 
   apply(trees: Trees): number {

@@ -272,7 +272,9 @@ export class Pipeline {
     const peerSucceeded = entry.errno === 0;
     if (peerSucceeded !== outcome >= 0) {
       this.#around.diverged(
-        peerSucceeded ? `the local step failed with errno ${-outcome}` : `the peer answered errno ${entry.errno} where the local step succeeded`,
+        peerSucceeded
+          ? `the local step failed with errno ${-outcome}`
+          : `the peer answered errno ${entry.errno} where the local step succeeded`,
       );
     }
     if (this.#flow === 'alone') this.#around.flushJournal();

@@ -24,7 +24,14 @@ export class Replicator {
   readonly #report: (report: ControlReport) => void;
   readonly #mounts: Mounts;
   readonly #data: DataThread;
-  #state: DataState = { role: 'stopped', link: 'none', inconsistent: false, journalSince: undefined, progress: undefined, lastResync: undefined };
+  #state: DataState = {
+    role: 'stopped',
+    link: 'none',
+    inconsistent: false,
+    journalSince: undefined,
+    progress: undefined,
+    lastResync: undefined,
+  };
   #term: Term | undefined;
   #server: LinkServer | undefined;
   #session: LinkSession | undefined;
@@ -41,7 +48,12 @@ export class Replicator {
   constructor(options: ReplicatorOptions, report: (report: ControlReport) => void, onDataEnd: (error: Error) => void) {
     this.#options = options;
     this.#report = report;
-    this.#identity = { module: options.module, localNode: options.localNode, peerNode: options.peerNode, key: Buffer.from(options.key, 'base64') };
+    this.#identity = {
+      module: options.module,
+      localNode: options.localNode,
+      peerNode: options.peerNode,
+      key: Buffer.from(options.key, 'base64'),
+    };
     mkdirSync(options.stateDirectory, { recursive: true, mode: 0o700 });
     this.#mounts = new Mounts(options.directories, options.stateDirectory);
     this.#mounts.removeLeftovers();
@@ -168,14 +180,27 @@ export class Replicator {
     const { module, directories } = this.#options;
     const epoch = this.#term?.epoch ?? 0;
     if (hello.protocol !== PROTOCOL_VERSION) {
-      return { welcome: false, code: 'version', message: `protocol ${hello.protocol}; this node speaks ${PROTOCOL_VERSION}: install the same version on both nodes` };
+      return {
+        welcome: false,
+        code: 'version',
+        message: `protocol ${hello.protocol}; this node speaks ${PROTOCOL_VERSION}: install the same version on both nodes`,
+      };
     }
-    if (hello.module !== module) return { welcome: false, code: 'module', message: `module "${hello.module}"; this port belongs to "${module}"` };
+    if (hello.module !== module)
+      return { welcome: false, code: 'module', message: `module "${hello.module}"; this port belongs to "${module}"` };
     if (hello.epoch < epoch) {
-      return { welcome: false, code: 'deposed', message: `epoch ${hello.epoch} is over, the epoch here is ${epoch}: another node became primary` };
+      return {
+        welcome: false,
+        code: 'deposed',
+        message: `epoch ${hello.epoch} is over, the epoch here is ${epoch}: another node became primary`,
+      };
     }
     if (hello.roots.length !== directories.length || hello.roots.some((root, index) => root !== directories[index])) {
-      return { welcome: false, code: 'roots', message: `directories ${hello.roots.join(', ')}; here ${directories.join(', ')}: apply the same configuration on both nodes` };
+      return {
+        welcome: false,
+        code: 'roots',
+        message: `directories ${hello.roots.join(', ')}; here ${directories.join(', ')}: apply the same configuration on both nodes`,
+      };
     }
     this.#linkNumber += 1;
     this.#session?.close();
@@ -209,7 +234,13 @@ export class Replicator {
     const number = this.#linkNumber;
     const { module, localNode, local, peer, async, directories } = this.#options;
     const hello: Hello = {
-      protocol: PROTOCOL_VERSION, module, node: localNode, epoch: wanted.term.epoch, generation: wanted.term.generation, async, mode: wanted.mode,
+      protocol: PROTOCOL_VERSION,
+      module,
+      node: localNode,
+      epoch: wanted.term.epoch,
+      generation: wanted.term.generation,
+      async,
+      mode: wanted.mode,
       roots: directories,
     };
     this.#changed();
@@ -239,8 +270,10 @@ export class Replicator {
   }
 
   #linkFailed(error: unknown): void {
-    const code = error instanceof HoldfastError ? (error.details['code'] ?? error.code) : 'HF_REPLICATION_SYSTEM';
-    this.#setFailure(code === 'deposed' ? 'HF_REPLICATION_DEPOSED' : error instanceof HoldfastError ? error.code : String(code), messageOf(error));
+    const isDeposed = error instanceof HoldfastError && error.details['code'] === 'deposed';
+    const code = error instanceof HoldfastError ? error.code : 'HF_REPLICATION_SYSTEM';
+    const message = messageOf(error).replace(`${code}: `, '');
+    this.#setFailure(isDeposed ? 'HF_REPLICATION_DEPOSED' : code, message);
     this.#retryLater();
   }
 
@@ -357,5 +390,10 @@ export class Replicator {
 }
 
 function isSame(left: ResyncSummary, right: ResyncSummary): boolean {
-  return left.mode === right.mode && left.bytesSent === right.bytesSent && left.objectsSent === right.objectsSent && left.durationMs === right.durationMs;
+  return (
+    left.mode === right.mode &&
+    left.bytesSent === right.bytesSent &&
+    left.objectsSent === right.objectsSent &&
+    left.durationMs === right.durationMs
+  );
 }

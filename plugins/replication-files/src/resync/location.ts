@@ -19,7 +19,7 @@ export function placeOfDirectory(store: Store, directory: Handle): Place | undef
   if (fd < 0) return undefined;
   let path: Buffer;
   try {
-    path = readlinkSync(`/proc/self/fd/${fd}`, 'buffer') as Buffer;
+    path = readlinkSync(`/proc/self/fd/${fd}`, 'buffer');
   } catch {
     return undefined;
   }

@@ -14,7 +14,10 @@ import type { SourceTree } from './source-tree.js';
 const HOLE_DIGEST = Buffer.alloc(DIGEST_BYTES);
 
 export class ContentSender {
+  /** Objects that have been dealt with. */
   objectsDone = 0;
+  /** Objects that were not the same: new, moved, or with other content. */
+  objectsSent = 0;
   bytesDone = 0;
 
   constructor(
@@ -35,6 +38,7 @@ export class ContentSender {
       yield* this.compare(file, object);
       return;
     }
+    this.objectsSent += 1;
     for (const { start, end } of ranges) {
       if (!this.tree.isAlive(file)) return;
       yield* this.#copySpan(file, object, start * GRANULE_BYTES, Math.min(end * GRANULE_BYTES, this.tree.store.stat.size), true);
@@ -47,13 +51,17 @@ export class ContentSender {
     if (!this.tree.isAlive(file)) return;
     const { size } = this.tree.store.stat;
     if (size === 0) this.sendAttributes(file, object);
+    let isSame = true;
     for (let offset = 0; offset < size; offset += DIGEST_SPAN_BYTES_MAX) {
       yield* this.flow.room();
       const length = Math.min(DIGEST_SPAN_BYTES_MAX, size - offset);
       this.flow.request({ kind: 'digest', object, offset, length }, (answer) => {
         if (answer.kind !== 'digests' || answer.errno !== 0)
           throw new ResyncError(`the peer answered digest with ${errnoName(answer.errno)}`);
-        this.#sendDifferent(file, object, offset, length, answer.digests);
+        if (this.#sendDifferent(file, object, offset, length, answer.digests) && isSame) {
+          isSame = false;
+          this.objectsSent += 1;
+        }
         this.bytesDone += length;
         if (offset + length >= size) this.sendAttributes(file, object);
       });
@@ -94,19 +102,23 @@ export class ContentSender {
     return at + data.length;
   }
 
-  #sendDifferent(file: Handle, object: bigint, offset: number, length: number, theirs: Buffer): void {
-    if (!this.tree.isAlive(file) || !isRegular(file)) return;
+  /** @returns whether anything differed */
+  #sendDifferent(file: Handle, object: bigint, offset: number, length: number, theirs: Buffer): boolean {
+    if (!this.tree.isAlive(file) || !isRegular(file)) return false;
     const end = Math.min(offset + length, this.tree.store.stat.size);
-    if (end <= offset) return;
+    if (end <= offset) return false;
+    let isDifferent = false;
     const ours = digestsOf(this.tree.store, file, offset, end - offset);
-    if (ours === -ESTALE) return;
+    if (ours === -ESTALE) return false;
     if (typeof ours === 'number') throw new ResyncError(`reading a file failed: ${errnoName(ours)}; is the disk broken?`);
     for (let granule = 0; granule * DIGEST_BYTES < ours.length; granule += 1) {
       const digest = ours.subarray(granule * DIGEST_BYTES, (granule + 1) * DIGEST_BYTES);
       const their = theirs.subarray(granule * DIGEST_BYTES, (granule + 1) * DIGEST_BYTES);
       if (digest.equals(their.length === DIGEST_BYTES ? their : HOLE_DIGEST)) continue;
+      isDifferent = true;
       const stop = Math.min(offset + (granule + 1) * GRANULE_BYTES, end);
       for (let at = offset + granule * GRANULE_BYTES; at < stop; ) at = this.#copyPiece(file, object, at, stop, true);
     }
+    return isDifferent;
   }
 }

@@ -408,6 +408,7 @@ export class NameSender {
   #placed(directory: Handle, id: bigint, chunk: readonly Found[], answer: Answer): void {
     this.#forEachStatus(chunk, answer, (found, what, status) => {
       if (what === undefined) return;
+      if (status === STATUS.created || status === STATUS.moved) this.content.objectsSent += 1;
       if (this.mode === 'compare') this.bytesInTree += status === STATUS.created ? found.size / Math.max(1, found.nlink) : 0;
       if (status === STATUS.later || status === STATUS.missing) this.pending.touchName(directory, id, found.entry.name);
       else if (status === STATUS.created) this.#isThere(directory, found, what.object, true);

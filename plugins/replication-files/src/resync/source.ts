@@ -291,7 +291,7 @@ export class ResyncSource {
     this.#options.done({
       mode: this.#mode,
       bytesSent: this.#flow.bytesSent,
-      objectsSent: this.#content.objectsDone,
+      objectsSent: this.#content.objectsSent,
       bytesInTree: Math.round(this.#mode === 'compare' ? this.#names.bytesInTree : (treeBytes?.() ?? usedBytes(store))),
       durationMs: Math.round(nowMs() - this.#startMs),
     });

@@ -144,9 +144,10 @@ export class Store {
     if (root >= 0) return BigInt(root + 1);
     const fd = this.#descriptors.get(handle);
     if (fd < 0) return BigInt(fd);
-    const outcome = isRegular(handle) || isDirectory(handle)
-      ? sys.fgetxattr(fd, ID_XATTR, this.#idBytes, 8)
-      : sys.getxattr(procPath(fd), ID_XATTR, this.#idBytes, 8);
+    const outcome =
+      isRegular(handle) || isDirectory(handle)
+        ? sys.fgetxattr(fd, ID_XATTR, this.#idBytes, 8)
+        : sys.getxattr(procPath(fd), ID_XATTR, this.#idBytes, 8);
     if (outcome === -ENODATA) return 0n;
     if (outcome < 0) return BigInt(outcome);
     return outcome === 8 ? this.#idBytes.readBigUInt64LE(0) : 0n;
@@ -166,7 +167,7 @@ export class Store {
       : sys.setxattr(procPath(fd), ID_XATTR, this.#idBytes, 8, 0);
   }
 
-  /** Creates an object of any type, with its id and owner, its attributes in `stat`; EEXIST if the name is taken. @returns handle or -errno */
+  /** Creates an object of any type with id and owner; its attributes are in `stat`. EEXIST if the name is taken. @returns handle or -errno */
   create(parent: Handle, name: Uint8Array, object: NewObject): Handle | number {
     if (name.length > c.NAME_BYTES_MAX) return -ENAMETOOLONG;
     const parentFd = this.#descriptors.get(parent);
@@ -255,9 +256,7 @@ export class Store {
     const fd = this.#descriptors.pin(parent);
     if (fd < 0) return fd;
     const newFd = this.#descriptors.get(newParent);
-    const outcome = newFd < 0
-      ? newFd
-      : sys.renameat2(fd, terminate(this.#nameA, name), newFd, terminate(this.#nameB, newName), flags);
+    const outcome = newFd < 0 ? newFd : sys.renameat2(fd, terminate(this.#nameA, name), newFd, terminate(this.#nameB, newName), flags);
     this.#descriptors.unpin(parent);
     return outcome;
   }
@@ -336,7 +335,7 @@ export class Store {
     return this.#entries;
   }
 
-  /** One batch of entries after `offset`, without `.`, `..` and the reserved directory. `next` is undefined at the end. @returns or -errno */
+  /** One batch of entries after `offset`, without `.`, `..` and the reserved directory; `next` is undefined at the end. Or -errno. */
   readDirectory(directory: Handle, offset: bigint): { entries: DirectoryEntry[]; next: bigint | undefined } | number {
     const bytes = this.readRawEntries(directory, offset, this.#entries.length);
     if (bytes < 0) return bytes;
@@ -399,5 +398,9 @@ function procPath(fd: number): Buffer {
 }
 
 function unsuitable(path: string, why: string): HoldfastError {
-  return new HoldfastError('HF_REPLICATION_FILE_SYSTEM', `the file system of ${path} cannot be replicated: ${why}; use ext4, XFS, btrfs or tmpfs`, { path });
+  return new HoldfastError(
+    'HF_REPLICATION_FILE_SYSTEM',
+    `the file system of ${path} cannot be replicated: ${why}; use ext4, XFS, btrfs or tmpfs`,
+    { path },
+  );
 }

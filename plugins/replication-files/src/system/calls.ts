@@ -44,8 +44,6 @@ const fallocateC = bind('int fallocate64(int, int, int64_t, int64_t)');
 const fstatvfsC = bind('int fstatvfs64(int, void*)');
 const fsetxattrC = bind('int fsetxattr(int, void*, void*, uint64_t, int)');
 const fgetxattrC = bind('int64_t fgetxattr(int, void*, void*, uint64_t)');
-const lsetxattrC = bind('int lsetxattr(void*, void*, void*, uint64_t, int)');
-const lgetxattrC = bind('int64_t lgetxattr(void*, void*, void*, uint64_t)');
 const setxattrC = bind('int setxattr(void*, void*, void*, uint64_t, int)');
 const getxattrC = bind('int64_t getxattr(void*, void*, void*, uint64_t)');
 const setfsgidC = bind('int setfsgid(uint32_t)');
@@ -65,7 +63,6 @@ const acceptC = bind('int accept4(int, void*, void*, int)');
 const setsockoptC = bind('int setsockopt(int, int, int, void*, uint32_t)');
 const getsockoptC = bind('int getsockopt(int, int, int, void*, void*)');
 const sendC = bind('int64_t send(int, void*, uint64_t, int)');
-const shutdownC = bind('int shutdown(int, int)');
 
 function result(value: number): number {
   return value < 0 ? -koffi.errno() : value;
@@ -111,17 +108,12 @@ export const syncfs = (fd: number): number => result(syncfsC(fd));
 export const getdents64 = (fd: number, into: Uint8Array, length: number): number => result(getdentsC(fd, into, length));
 /** Offsets of directories are hashes that exceed 2^53: those are passed as bigint. */
 export const lseek = (fd: number, offset: number | bigint, whence: number): number => result(lseekC(fd, offset, whence));
-export const fallocate = (fd: number, mode: number, offset: number, length: number): number =>
-  result(fallocateC(fd, mode, offset, length));
+export const fallocate = (fd: number, mode: number, offset: number, length: number): number => result(fallocateC(fd, mode, offset, length));
 export const fstatvfs = (fd: number, into: Uint8Array): number => result(fstatvfsC(fd, into));
 export const fsetxattr = (fd: number, name: Uint8Array, value: Uint8Array, length: number, flags: number): number =>
   result(fsetxattrC(fd, name, value, length, flags));
 export const fgetxattr = (fd: number, name: Uint8Array, into: Uint8Array, length: number): number =>
   result(fgetxattrC(fd, name, into, length));
-export const lsetxattr = (path: Uint8Array, name: Uint8Array, value: Uint8Array, length: number, flags: number): number =>
-  result(lsetxattrC(path, name, value, length, flags));
-export const lgetxattr = (path: Uint8Array, name: Uint8Array, into: Uint8Array, length: number): number =>
-  result(lgetxattrC(path, name, into, length));
 export const setxattr = (path: Uint8Array, name: Uint8Array, value: Uint8Array, length: number, flags: number): number =>
   result(setxattrC(path, name, value, length, flags));
 export const getxattr = (path: Uint8Array, name: Uint8Array, into: Uint8Array, length: number): number =>
@@ -158,12 +150,11 @@ export const setsockopt = (fd: number, level: number, name: number, value: Uint8
 export const getsockopt = (fd: number, level: number, name: number, into: Uint8Array, length: Uint8Array): number =>
   result(getsockoptC(fd, level, name, into, length));
 export const send = (fd: number, from: Uint8Array, length: number, flags: number): number => result(sendC(fd, from, length, flags));
-export const shutdown = (fd: number, how: number): number => result(shutdownC(fd, how));
 
 /** A `struct iovec` of a buffer that stays where it is (allocated outside Node's pool and kept alive by the caller). */
 export function ioVector(buffer: Buffer, length: number): Buffer {
   const vector = Buffer.alloc(16);
-  vector.writeBigUInt64LE(koffi.address(buffer) as bigint, 0);
+  vector.writeBigUInt64LE(koffi.address(buffer), 0);
   vector.writeBigUInt64LE(BigInt(length), 8);
   return vector;
 }

@@ -9,23 +9,18 @@ export const O_CLOEXEC = 0o2000000;
 export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
-export const AT_SYMLINK_FOLLOW = 0x400;
 export const AT_EMPTY_PATH = 0x1000;
 
 export const S_IFMT = 0o170000;
-export const S_IFSOCK = 0o140000;
 export const S_IFLNK = 0o120000;
 export const S_IFREG = 0o100000;
-export const S_IFBLK = 0o060000;
 export const S_IFDIR = 0o040000;
 export const S_IFCHR = 0o020000;
-export const S_IFIFO = 0o010000;
 export const S_ISUID = 0o4000;
 export const S_ISGID = 0o2000;
 
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
-export const RENAME_WHITEOUT = 4;
 
 export const FALLOC_FL_KEEP_SIZE = 1;
 export const FALLOC_FL_PUNCH_HOLE = 2;
@@ -37,12 +32,9 @@ export const SEEK_HOLE = 4;
 
 export const RWF_NOWAIT = 8;
 
-export const UTIME_NOW = 0x3fffffff;
 export const UTIME_OMIT = 0x3ffffffe;
 
 export const MS_RDONLY = 1;
-export const MS_NOSUID = 2;
-export const MS_NODEV = 4;
 export const MS_REMOUNT = 32;
 export const MS_BIND = 4096;
 export const MS_PRIVATE = 1 << 18;
@@ -50,9 +42,6 @@ export const MNT_DETACH = 2;
 
 export const EPOLLIN = 1;
 export const EPOLLOUT = 4;
-export const EPOLLERR = 8;
-export const EPOLLHUP = 16;
-export const EPOLLRDHUP = 0x2000;
 export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
 export const EPOLL_CTL_MOD = 3;
@@ -72,14 +61,11 @@ export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const IPPROTO_TCP = 6;
-export const IPPROTO_IPV6 = 41;
-export const IPV6_V6ONLY = 26;
 export const TCP_NODELAY = 1;
 export const TCP_USER_TIMEOUT = 18;
 export const MSG_NOSIGNAL = 0x4000;
 
 export const PR_SET_IO_FLUSHER = 57;
-export const SYNC_FILE_RANGE_WRITE = 2;
 
 /** Bytes of one name in a directory, and of a symlink target, that Linux allows. */
 export const NAME_BYTES_MAX = 255;
