@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HoldfastError } from '@holdfast/sdk';
@@ -28,8 +29,9 @@ describe('durable file', () => {
     await file.write({ n: 1 });
     await file.write({ n: 2 });
     const slot = `${path()}.a`;
-    const whole = await readFile(slot);
-    for (let at = 0; at < whole.length - 1; at += 3) {
+    const padded = await readFile(slot);
+    const whole = Buffer.from(padded.toString('utf8').trimEnd());
+    for (let at = 1; at < whole.length - 1; at += 3) {
       await writeFile(slot, whole.subarray(0, at));
       assert.deepEqual((await DurableFile.open<{ n: number }>(path())).value, { n: 1 }, `cut at ${at}`);
       const flipped = Buffer.from(whole);
@@ -50,6 +52,22 @@ describe('durable file', () => {
     await writeFile(`${path()}.a`, '{');
     await writeFile(`${path()}.b`, 'garbage');
     await assert.rejects(DurableFile.open(path()), (error: unknown) => error instanceof HoldfastError && error.code === 'HF_STATE_DAMAGED');
+  });
+
+  it('writes on a disk that is full, because its room was taken before', async () => {
+    const mount = join(folder, 'small');
+    await mkdir(mount);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', mount]);
+    try {
+      const file = await DurableFile.open<{ n: number }>(join(mount, 'decision'));
+      await file.write({ n: 1 });
+      await assert.rejects(writeFile(join(mount, 'filler'), Buffer.alloc(1024 * 1024)), /ENOSPC/);
+      await file.write({ n: 2 });
+      await file.write({ n: 3 });
+      assert.deepEqual((await DurableFile.open<{ n: number }>(join(mount, 'decision'))).value, { n: 3 });
+    } finally {
+      execFileSync('umount', [mount]);
+    }
   });
 
   it('goes on with the next sequence after a damaged slot, so that the good slot is not overwritten first', async () => {

@@ -60,7 +60,8 @@ export function beginStop(draft: Draft, why: Reason, durable: Durable = draft.st
     checksStep('stopChecks', 'pre'),
     scriptStep('poststop', state.phase, 'STOP', 'stop'),
     scriptStep('transition', state.phase, 'STOP', 'stop'),
-    persist({ ...durable, started: shutdown && durable.started }),
+    // A disk that fails must not keep a module from ending.
+    act({ kind: 'persist', durable: { ...durable, started: shutdown && durable.started } }, 'continue'),
     enter('STOP', 'NotReady'),
   ];
   draft.state = { ...state, handingOver: true, intent: 'decide', queue: [] };
@@ -71,7 +72,7 @@ export function beginStop(draft: Draft, why: Reason, durable: Durable = draft.st
 export function beginWait(draft: Draft, why: Reason, options: { durable?: Durable; action: string; blockedMs?: number }): void {
   const { state } = draft;
   const steps: Step[] = [
-    ...(options.durable === undefined ? [] : [persist(options.durable)]),
+    ...(options.durable === undefined ? [] : [act({ kind: 'persist' as const, durable: options.durable }, 'continue')]),
     ...takeDown(state, [], 'WAIT', options.action),
     scriptStep('transition', state.phase, 'WAIT', options.action),
     enter('WAIT'),

@@ -4,24 +4,33 @@
  *
  * The mark also says which repair is enough. While everything is being compared, objects get the ids of the source before their content is
  * known to be the same: after an interruption a journal, which trusts ids, must not be used.
+ *
+ * The file has its full size from the start and is written in place: a full disk is one of the reasons for the mark. All blank at full size means not
+ * set; whatever else is found there, also a torn write or an empty file, means set.
  */
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { syncDirectory } from './journal.js';
 
 const FILE = 'inconsistent';
+const FILE_BYTES = 4096;
+/** Characters; at most three bytes each. */
+const REASON_LENGTH_MAX = 1000;
 
 export type Repair = 'journal' | 'compare';
 
 export class InconsistentMarker {
   readonly #path: string;
-  readonly #directory: string;
   #text: string | undefined;
 
   constructor(stateDirectory: string) {
-    this.#directory = stateDirectory;
     this.#path = join(stateDirectory, FILE);
-    this.#text = existsSync(this.#path) ? readFileSync(this.#path, 'utf8') : undefined;
+    if (!existsSync(this.#path)) {
+      this.#overwrite('');
+      syncDirectory(stateDirectory);
+    }
+    const text = readFileSync(this.#path, 'utf8');
+    this.#text = text === ' '.repeat(FILE_BYTES) ? undefined : text;
   }
 
   get isSet(): boolean {
@@ -41,24 +50,27 @@ export class InconsistentMarker {
   /** Durable when it returns. The first reason stays, unless this one needs more of a repair. */
   set(reason: string, repair: Repair): void {
     if (this.#text !== undefined && (this.needsCompare || repair === 'journal')) return;
-    const text = `${repair}\n${reason}\n`;
-    const fd = openSync(`${this.#path}.new`, 'w', 0o600);
-    try {
-      writeSync(fd, text);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(`${this.#path}.new`, this.#path);
-    syncDirectory(this.#directory);
+    const text = `${repair}\n${reason.slice(0, REASON_LENGTH_MAX)}\n`;
+    this.#overwrite(text);
     this.#text = text;
   }
 
   /** Durable when it returns. */
   clear(): void {
     if (this.#text === undefined) return;
-    rmSync(this.#path, { force: true });
-    syncDirectory(this.#directory);
+    this.#overwrite('');
     this.#text = undefined;
+  }
+
+  #overwrite(text: string): void {
+    const content = Buffer.alloc(FILE_BYTES, ' ');
+    content.write(text);
+    const fd = openSync(this.#path, constants.O_WRONLY | constants.O_CREAT, 0o600);
+    try {
+      writeSync(fd, content, 0, content.length, 0);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
   }
 }

@@ -104,8 +104,9 @@ export class LinkModification extends NameModification {
   override prepare(trees: Trees): number {
     if (this.#object.orphan) return ENOENT;
     this.concerns = [this.parent, this.#object];
-    const id = trees.nodes.ensureId(this.#object);
-    return id < 0n ? Number(-id) : super.prepare(trees);
+    // `touch` names the directories of all its names by id.
+    const failed = ensureIds(trees, [this.#object, ...this.#object.names.map(({ parent }) => parent)]);
+    return failed === 0 ? super.prepare(trees) : failed;
   }
 
   body(): LiveBody {
@@ -120,9 +121,8 @@ export class LinkModification extends NameModification {
 
   override touch(recorder: TouchRecorder): void {
     super.touch(recorder);
-    // The old name too: the resync then meets the object under both and makes one link of them.
-    const [old] = this.#object.names;
-    if (old !== undefined) recorder.touchName(old.parent.handle, old.parent.id, old.name);
+    // The old names too: the resync then meets the object under one that the peer has, and makes one link of them.
+    for (const { parent, name } of this.#object.names) recorder.touchName(parent.handle, parent.id, name);
   }
 
   override reply({ store }: Trees): void {

@@ -167,7 +167,7 @@ export class Store {
       : sys.setxattr(procPath(fd), ID_XATTR, this.#idBytes, 8, 0);
   }
 
-  /** Creates an object of any type with id and owner; its attributes are in `stat`. EEXIST if the name is taken. @returns handle or -errno */
+  /** Creates an object of any type with id and owner; its attributes are in `stat`. EEXIST: the name is taken. @returns handle or -errno */
   create(parent: Handle, name: Uint8Array, object: NewObject): Handle | number {
     if (name.length > c.NAME_BYTES_MAX) return -ENAMETOOLONG;
     const parentFd = this.#descriptors.get(parent);
