@@ -39,7 +39,8 @@ export async function runAgent(options: RunAgentOptions): Promise<RunningAgent> 
 
   const { agent, log } = composeAgent({ files, identity, pluginHost, diagnostics });
   for (const plugin of pluginHost.describe()) {
-    if (plugin.error !== undefined) log.write('C', '', 'host', `plug-in ${plugin.id} is ${plugin.state}: ${plugin.error}`, { plugin: plugin.id });
+    if (plugin.error !== undefined)
+      log.write('C', '', 'host', `plug-in ${plugin.id} is ${plugin.state}: ${plugin.error}`, { plugin: plugin.id });
   }
   const lan = identity.cluster.lans.find(({ command }) => command) ?? identity.cluster.lans[0];
   const own = lan?.nodes.find(({ name }) => name === identity.node);

@@ -74,7 +74,10 @@ describe('script runner', () => {
   });
 
   it('kills a script that hangs, with everything it started', async () => {
-    await script('start_prim', `#!/bin/sh\ntrap '' TERM\nsh -c 'trap "" TERM; echo $$ > ${folder}/child; while :; do sleep 0.2; done' &\nwait\nsleep 100\n`);
+    await script(
+      'start_prim',
+      `#!/bin/sh\ntrap '' TERM\nsh -c 'trap "" TERM; echo $$ > ${folder}/child; while :; do sleep 0.2; done' &\nwait\nsleep 100\n`,
+    );
     const error = await refusal(run('start_prim', { timeoutMs: 500 }));
     assert.equal(error.code, 'HF_SCRIPT_TIMEOUT');
     const child = Number(await readFile(join(folder, 'child'), 'utf8'));

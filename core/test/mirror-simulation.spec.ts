@@ -5,7 +5,10 @@ import { MirrorSimulator } from './mirror-simulator.js';
 
 type Deed =
   | { readonly kind: 'run'; readonly ms: number }
-  | { readonly kind: 'power-cut' | 'boot' | 'start' | 'stop' | 'swap' | 'restart' | 'stopstart' | 'second' | 'fail' | 'link' | 'muffle'; readonly node: 'n1' | 'n2' }
+  | {
+      readonly kind: 'power-cut' | 'boot' | 'start' | 'stop' | 'swap' | 'restart' | 'stopstart' | 'second' | 'fail' | 'link' | 'muffle';
+      readonly node: 'n1' | 'n2';
+    }
   | { readonly kind: 'mend' };
 
 const node = fc.constantFrom('n1' as const, 'n2' as const);
@@ -14,8 +17,19 @@ const deed: fc.Arbitrary<Deed> = fc.oneof(
   {
     weight: 8,
     arbitrary: fc.record({
-      kind: fc.constantFrom('power-cut' as const, 'boot' as const, 'start' as const, 'stop' as const, 'swap' as const, 'restart' as const,
-        'stopstart' as const, 'second' as const, 'fail' as const, 'link' as const, 'muffle' as const),
+      kind: fc.constantFrom(
+        'power-cut' as const,
+        'boot' as const,
+        'start' as const,
+        'stop' as const,
+        'swap' as const,
+        'restart' as const,
+        'stopstart' as const,
+        'second' as const,
+        'fail' as const,
+        'link' as const,
+        'muffle' as const,
+      ),
       node,
     }),
   },

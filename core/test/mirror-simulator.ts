@@ -1,7 +1,7 @@
 /**
  * Two mirror automata, their network, disks and replicators in one thread: time only passes when told, every action completes in a known
- * order, a power cut loses what is not durable. Writes are numbered, so that a lost acknowledgement is seen. The automata are the product's;
- * everything else here is a model of what the plug-ins promise.
+ * order, a power cut loses what is not durable. Writes are numbered, so that a lost acknowledgement is seen. The automata are the
+ * product's; everything else here is a model of what the plug-ins promise.
  */
 import { reportOf } from '../src/decide/mirror/report.js';
 import { refusalOf } from '../src/decide/mirror/commands.js';
@@ -241,7 +241,7 @@ export class MirrorSimulator {
     this.generation += 1;
     const freshGeneration = this.generation.toString(16).padStart(32, '0');
     const before = node.state;
-    const { state, actions, reasons } = step(before, { ...fact, nowMs: this.nowMs, wallMs: this.nowMs, freshGeneration } as MirrorEvent);
+    const { state, actions, reasons } = step(before, { ...fact, nowMs: this.nowMs, wallMs: this.nowMs, freshGeneration });
     node.state = state;
     for (const why of reasons) this.say(name, `because: ${renderReason(why)}`);
     if (before.phase !== state.phase || before.quality !== state.quality) this.say(name, `${state.phase} (${state.quality})`);

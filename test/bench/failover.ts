@@ -28,16 +28,20 @@ export async function benchFailover(rounds: number, progress: (text: string) => 
     for (let round = 1; round <= rounds; round += 1) {
       const primary = cluster.primary() ?? 'n1';
       const secondary = primary === 'n1' ? 'n2' : 'n1';
-      powerCuts.push(await outageOf(workload, async () => {
-        await cluster.powerCut(primary);
-        await cluster.waitFor({ [secondary]: 'ALONE Ready' }, RECOVERY_MS);
-      }));
+      powerCuts.push(
+        await outageOf(workload, async () => {
+          await cluster.powerCut(primary);
+          await cluster.waitFor({ [secondary]: 'ALONE Ready' }, RECOVERY_MS);
+        }),
+      );
       await cluster.powerOn(primary);
       await cluster.waitFor({ [secondary]: 'PRIM Ready', [primary]: 'SECOND Ready' }, RECOVERY_MS);
-      swaps.push(await outageOf(workload, async () => {
-        await cluster.command(secondary, 'swap');
-        await cluster.waitFor({ [primary]: 'PRIM Ready', [secondary]: 'SECOND Ready' }, RECOVERY_MS);
-      }));
+      swaps.push(
+        await outageOf(workload, async () => {
+          await cluster.command(secondary, 'swap');
+          await cluster.waitFor({ [primary]: 'PRIM Ready', [secondary]: 'SECOND Ready' }, RECOVERY_MS);
+        }),
+      );
       progress(`round ${round} of ${rounds}: power cut ${powerCuts.at(-1)?.toFixed(0)} ms, swap ${swaps.at(-1)?.toFixed(0)} ms`);
     }
     const { lost, problem } = await workload.finish();

@@ -17,7 +17,14 @@ interface Measure {
 }
 
 const MEASURES: readonly Measure[] = [
-  { workload: 'sequential', name: 'sequential 1 MiB writes, fsync at the end', unit: 'MB/s', amount: 512, quickAmount: 192, ratioMin: 0.25 },
+  {
+    workload: 'sequential',
+    name: 'sequential 1 MiB writes, fsync at the end',
+    unit: 'MB/s',
+    amount: 512,
+    quickAmount: 192,
+    ratioMin: 0.25,
+  },
   { workload: 'synced', name: '4 KiB write + fsync, depth 1', unit: '/s', amount: 5000, quickAmount: 1500, ratioMin: 0.15 },
   { workload: 'create', name: 'creation of 1 KiB files', unit: '/s', amount: 5000, quickAmount: 2000, valueMin: 1500 },
 ];
@@ -39,11 +46,16 @@ export async function benchReplication(rounds: number, quick: boolean, progress:
       const bare: number[] = [];
       const replicated: number[] = [];
       for (let round = 1; round <= rounds; round += 1) {
-        for (const [folder, values] of [['/srv/bare', bare], [application.directory, replicated]] as const) {
+        for (const [folder, values] of [
+          ['/srv/bare', bare],
+          [application.directory, replicated],
+        ] as const) {
           const output = await node.run([process.execPath, PROGRAM, folder, measure.workload, amount], { timeoutMs: 120_000 });
           values.push((JSON.parse(output) as { value: number }).value);
         }
-        progress(`${measure.name}: round ${round} of ${rounds}: ${replicated.at(-1)?.toFixed(0)} ${measure.unit}, bare ${bare.at(-1)?.toFixed(0)}`);
+        progress(
+          `${measure.name}: round ${round} of ${rounds}: ${replicated.at(-1)?.toFixed(0)} ${measure.unit}, bare ${bare.at(-1)?.toFixed(0)}`,
+        );
       }
       if (cluster.state('n2') !== 'SECOND Ready') throw new Error(`the secondary is ${cluster.state('n2')}: this was not replicated`);
       rows.push(rowOf(measure, median(replicated), median(bare)));

@@ -23,7 +23,14 @@ export function tableOf(rows: readonly Row[]): string {
   const table = new Table({ head: ['measure', 'value', 'against', 'ratio', 'target', ''], style: { head: [], border: [] } });
   for (const { name, value, unit, against, ratio, target, met } of rows) {
     const shown = value >= 100 ? value.toFixed(0) : value.toPrecision(3);
-    table.push([name, `${shown} ${unit}`, against ?? '', ratio?.toFixed(2) ?? '', target ?? '', met === undefined ? '' : met ? 'met' : 'MISSED']);
+    table.push([
+      name,
+      `${shown} ${unit}`,
+      against ?? '',
+      ratio?.toFixed(2) ?? '',
+      target ?? '',
+      met === undefined ? '' : met ? 'met' : 'MISSED',
+    ]);
   }
   return table.toString();
 }

@@ -66,7 +66,10 @@ function installMissing({ needs }: Application, say: (text: string) => void): vo
   say(`installing ${needs.package} (apt-get)`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   // The package must not start a database of its own on this machine.
-  execFileSync('sh', ['-c', 'mkdir -p /etc/postgresql-common && echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf']);
+  execFileSync('sh', [
+    '-c',
+    'mkdir -p /etc/postgresql-common && echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf',
+  ]);
   execFileSync('apt-get', ['update', '-q'], { env, stdio: ['ignore', 'ignore', 'inherit'] });
   execFileSync('apt-get', ['install', '-yq', '--no-install-recommends', needs.package], { env, stdio: ['ignore', 'ignore', 'inherit'] });
 }
@@ -118,7 +121,9 @@ async function perform(options: Options, timeline: Timeline): Promise<Outcome> {
     timeline.say(`writes acknowledged: ${acknowledged}`);
     timeline.say(`writes lost:         ${problem === undefined ? lost : `unknown: ${problem}`}`);
     for (const example of lostExamples) timeline.say(`  ${example}`);
-    timeline.say(`copies compared:     ${comparison.objects} objects, ${comparison.bytes} bytes: ${comparison.identical ? 'identical' : 'DIFFERENT'}`);
+    timeline.say(
+      `copies compared:     ${comparison.objects} objects, ${comparison.bytes} bytes: ${comparison.identical ? 'identical' : 'DIFFERENT'}`,
+    );
     for (const difference of comparison.differences) timeline.say(`  ${difference}`);
     if (options.keep) await keep(cluster, timeline);
     const ok = problem === undefined && lost === 0 && acknowledged > 0 && comparison.identical;
@@ -132,7 +137,9 @@ async function perform(options: Options, timeline: Timeline): Promise<Outcome> {
 
 async function keep(cluster: LabCluster, timeline: Timeline): Promise<void> {
   timeline.say(`\n${cluster.lab.describe()}`);
-  timeline.say(`\nInside a node:  ${HOLDFAST} state   |   ${HOLDFAST} log -m ${cluster.module} -f   |   ${HOLDFAST} swap -m ${cluster.module}`);
+  timeline.say(
+    `\nInside a node:  ${HOLDFAST} state   |   ${HOLDFAST} log -m ${cluster.module} -f   |   ${HOLDFAST} swap -m ${cluster.module}`,
+  );
   timeline.say('Ctrl-C ends the cluster.');
   await new Promise<void>((resolve) => {
     process.removeAllListeners('SIGINT');

@@ -1,6 +1,6 @@
 /**
- * Compares the data of both nodes at a moment when nobody writes: the client has ended, the application is paused. What the nodes hold is read
- * on their disks, below the file system that the application sees.
+ * Compares the data of both nodes at a moment when nobody writes: the client has ended, the application is paused. What the nodes hold is
+ * read on their disks, below the file system that the application sees.
  */
 import type { LabCluster } from '../lab/cluster.js';
 import { waitFor } from '../lab/deadline.js';

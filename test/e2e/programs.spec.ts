@@ -1,4 +1,6 @@
-/** The commands that a user runs first, run as the user runs them: demo with both applications, a short bench; and that they leave nothing. */
+/**
+ * The commands that a user runs first, run as the user runs them: demo with both applications, a short bench; and that they leave nothing.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

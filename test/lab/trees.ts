@@ -36,7 +36,7 @@ export async function summarise(root: string): Promise<TreeSummary> {
     entries.set(relative, words.join(', '));
     if (kind !== 0o040000n) return;
     const names = await readdir(path, { encoding: 'buffer' });
-    for (const name of names.sort(Buffer.compare)) {
+    for (const name of names.sort((a, b) => Buffer.compare(a, b))) {
       if (relative === '' && name.toString('latin1') === RESERVED) continue;
       await walk(Buffer.concat([path, Buffer.from('/'), name]), `${relative}/${name.toString('latin1')}`);
     }

@@ -1,4 +1,7 @@
-/** Runs on a node: prints the module's view as one line of JSON whenever it changed, `null` when the agent does not answer. Until stdin ends. */
+/**
+ * Runs on a node: prints the module's view as one line of JSON whenever it changed, `null` when the agent does not answer. Until stdin
+ * ends.
+ */
 import { readFileSync } from 'node:fs';
 import { createClient } from '@holdfast/core/client';
 

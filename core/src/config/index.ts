@@ -1,7 +1,6 @@
 /** cluster.xml and userconfig.xml to validated configuration. */
-export { CLUSTER_PORT_DEFAULT, parseCluster } from './cluster.js';
+export { parseCluster } from './cluster.js';
 export { CONFIG_ERRORS, type ConfigErrorCode } from './errors.js';
-export { configurationDigest } from './digest.js';
 export { findOverlaps, type DirectoryOverlap, type ReplicatedDirectories } from './overlaps.js';
 export { parseModule, type ParseModuleOptions, type ParsedModule } from './module.js';
 export type { ConfigProblem } from './problems.js';

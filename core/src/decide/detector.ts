@@ -1,8 +1,8 @@
 /**
  * Failure detector. A peer is lost when every heartbeat link has been silent for the timeout while this node itself was awake: a node that
  * stalls (paused VM, stopped process) wakes up with old timestamps for everybody, and must not declare the world dead, so a gap in its own
- * ticks longer than half the timeout restarts the count. A clean goodbye counts at once. A frame whose sender's agent has not ticked for the
- * timeout is a heartbeat of a stuck agent, and does not count.
+ * ticks longer than half the timeout restarts the count. A clean goodbye counts at once. A frame whose sender's agent has not ticked for
+ * the timeout is a heartbeat of a stuck agent, and does not count.
  */
 import type { MonotonicMs } from '../model/state.js';
 
@@ -31,7 +31,13 @@ export function detectorTick(state: DetectorState, nowMs: MonotonicMs): Detector
   return { ...state, tickMs: nowMs, heardMs, sinceMs: nowMs };
 }
 
-export function detectorHeard(state: DetectorState, link: string, atMs: MonotonicMs, agentTickAgeMs: number, goodbye: boolean): DetectorState {
+export function detectorHeard(
+  state: DetectorState,
+  link: string,
+  atMs: MonotonicMs,
+  agentTickAgeMs: number,
+  goodbye: boolean,
+): DetectorState {
   if (goodbye) return { ...state, goodbye: true };
   if (agentTickAgeMs > state.timeoutMs) return state;
   return { ...state, goodbye: false, heardMs: { ...state.heardMs, [link]: Math.max(atMs, state.heardMs[link] ?? atMs) } };

@@ -2,7 +2,17 @@
 import { readFile, rm } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { HoldfastError, messageOf } from '@holdfast/sdk';
-import type { AgentService, ClusterView, ConfigureResult, LogEntry, ModuleListEntry, ModuleView, ResourceView, Verb, VerbOptions } from '../api/contract.js';
+import type {
+  AgentService,
+  ClusterView,
+  ConfigureResult,
+  LogEntry,
+  ModuleListEntry,
+  ModuleView,
+  ResourceView,
+  Verb,
+  VerbOptions,
+} from '../api/contract.js';
 import { findOverlaps, parseModule, type ContributedSchema } from '../config/index.js';
 import type { Command } from '../decide/mirror/types.js';
 import type { ModuleConfiguration } from '../model/configuration.js';
@@ -145,7 +155,10 @@ export class Agent implements AgentService {
     if (runtime !== undefined) return runtime;
     const why = this.refused.get(name);
     if (why !== undefined) throw why;
-    throw new HoldfastError('HF_MODULE_NOT_CONFIGURED', `module ${name} is installed but not configured: run "holdfast module config -m ${name}"`);
+    throw new HoldfastError(
+      'HF_MODULE_NOT_CONFIGURED',
+      `module ${name} is installed but not configured: run "holdfast module config -m ${name}"`,
+    );
   }
 
   async module(name: string): Promise<ModuleView> {
@@ -179,7 +192,9 @@ export class Agent implements AgentService {
     const entries = await this.parts.files.modules();
     const old = entries.find((entry) => entry.name === name);
     if (old !== undefined && options.replace !== true) {
-      throw new HoldfastError('HF_MODULE_EXISTS', `module ${name} is installed already; use --replace to overwrite its source`, { module: name });
+      throw new HoldfastError('HF_MODULE_EXISTS', `module ${name} is installed already; use --replace to overwrite its source`, {
+        module: name,
+      });
     }
     const id = options.id ?? old?.id ?? freeId(entries);
     const holder = entries.find((entry) => entry.id === id && entry.name !== name);
@@ -206,7 +221,9 @@ export class Agent implements AgentService {
     const runtime = this.runtimes.get(name);
     if (runtime === undefined) return;
     if (runtime.snapshot.phase !== 'STOP' || runtime.snapshot.sequence !== undefined) {
-      throw new HoldfastError('HF_MODULE_RUNNING', `module ${name} is ${runtime.snapshot.phase} on ${this.node}: stop it first`, { module: name });
+      throw new HoldfastError('HF_MODULE_RUNNING', `module ${name} is ${runtime.snapshot.phase} on ${this.node}: stop it first`, {
+        module: name,
+      });
     }
     this.runtimes.delete(name);
     await closeRuntime(runtime);
@@ -287,7 +304,8 @@ async function readManifest(folder: string): Promise<Manifest> {
 }
 
 function commandOf(verb: Verb, options: VerbOptions): Command {
-  if (options.nosync === true) throw new HoldfastError('HF_COMMAND_REFUSED', 'swap nosync is not supported: it would leave the nodes different');
+  if (options.nosync === true)
+    throw new HoldfastError('HF_COMMAND_REFUSED', 'swap nosync is not supported: it would leave the nodes different');
   switch (verb) {
     case 'start':
       return { verb, boot: false };

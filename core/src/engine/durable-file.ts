@@ -1,5 +1,6 @@
 /**
- * A few bytes whose loss would mean a wrong decision: kept as JSON that a human can read, in two slots that are written in turn, each with a
+ * A few bytes whose loss would mean a wrong decision: kept as JSON that a human can read, in two slots that are written in turn, each
+ * with a
  * sequence number and a SHA-256 checksum, and synced. A torn or damaged write costs at most the slot being written; the other one is the
  * state before. Slots are written in place and have their full size from the start: deciding must work on a disk that is full.
  */
@@ -15,7 +16,9 @@ interface Slot<T> {
 }
 
 function digestOf(sequence: number, value: unknown): string {
-  return createHash('sha256').update(`${sequence}\n${JSON.stringify(value)}`).digest('hex');
+  return createHash('sha256')
+    .update(`${sequence}\n${JSON.stringify(value)}`)
+    .digest('hex');
 }
 
 /** @returns undefined for a slot that is missing, torn or damaged. */
@@ -65,7 +68,7 @@ export class DurableFile<T> {
     const slots = (await Promise.all([readSlot<T>(`${path}.a`), readSlot<T>(`${path}.b`)])).filter((slot) => slot !== undefined);
     const newest = slots.sort((a, b) => b.sequence - a.sequence)[0];
     if (newest === undefined && ((await isWritten(`${path}.a`)) || (await isWritten(`${path}.b`)))) {
-      const message = `both slots of ${path} are damaged (disk error or edited by hand); restore one from a backup or remove both to start anew`;
+      const message = `both slots of ${path} are damaged (disk error, edited by hand): restore one or remove both to start anew`;
       throw new HoldfastError('HF_STATE_DAMAGED', message, { path });
     }
     await prepare(path);

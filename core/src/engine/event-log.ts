@@ -1,6 +1,6 @@
 /**
- * The module's log: one JSON line per event in two files that are exchanged when the first is full, and the newest entries in memory for the
- * API. For an operator at three in the morning: node, module, what happened, why, what comes next.
+ * The module's log: one JSON line per event in two files that are exchanged when the first is full, and the newest entries in memory for
+ * the API. For an operator at three in the morning: node, module, what happened, why, what comes next.
  */
 import { appendFileSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -57,7 +57,16 @@ export class EventLog {
   write(level: LogEntry['level'], module: string, component: string, text: string, fields?: Readonly<Record<string, unknown>>): void {
     this.sequence += 1;
     const at = new Date().toISOString();
-    const entry: LogEntry = { at, node: this.node, module, level, component, text, ...(fields === undefined ? {} : { fields }), sequence: this.sequence };
+    const entry: LogEntry = {
+      at,
+      node: this.node,
+      module,
+      level,
+      component,
+      text,
+      ...(fields === undefined ? {} : { fields }),
+      sequence: this.sequence,
+    };
     this.keep(entry);
     try {
       const line = `${JSON.stringify(entry)}\n`;

@@ -1,6 +1,6 @@
 /**
- * A heartbeat session that is opened again when it fails: its sending process may be killed, and a node that stops sending looks dead to its
- * peer. Between failure and reopening nothing is sent and nothing heard, which the failure detector sees as silence, as it should.
+ * A heartbeat session that is opened again when it fails: its sending process may be killed, and a node that stops sending looks dead to
+ * its peer. Between failure and reopening nothing is sent and nothing heard, which the failure detector sees as silence, as it should.
  */
 import type { HeartbeatOptions, HeartbeatSession, HeartbeatTransport, ReceivedHeartbeat } from '@holdfast/sdk';
 import { messageOf } from '@holdfast/sdk';

@@ -1,4 +1,6 @@
-/** A node report as bytes in a heartbeat, and back. What arrives was authenticated by the transport, but is still checked field by field. */
+/**
+ * A node report as bytes in a heartbeat, and back. What arrives was authenticated by the transport, but is still checked field by field.
+ */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { HEARTBEAT_PAYLOAD_BYTES_MAX } from '@holdfast/sdk';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -9,7 +11,18 @@ const GENERATION = { type: 'string', maxLength: 32 } as const;
 const SCHEMA = {
   type: 'object',
   required: [
-    'node', 'module', 'phase', 'quality', 'lineage', 'condition', 'lastRole', 'forkedAs', 'link', 'configuration', 'handingOver', 'claiming',
+    'node',
+    'module',
+    'phase',
+    'quality',
+    'lineage',
+    'condition',
+    'lastRole',
+    'forkedAs',
+    'link',
+    'configuration',
+    'handingOver',
+    'claiming',
     'seenGeneration',
   ],
   properties: {

@@ -1,11 +1,21 @@
 /**
- * Builds a module's runtime from its applied configuration: opens the heartbeat links, the virtual addresses, the replica and the checks that
+ * Builds a module's runtime from its applied configuration: opens the heartbeat links, the virtual addresses, the replica and the checks
+ * that
  * it names, with the plug-ins that serve them. What fails here is said with the plug-in's own coded error, and what was opened is closed.
  */
 import { networkInterfaces } from 'node:os';
 import { dirname, join } from 'node:path';
 import { mkdir } from 'node:fs/promises';
-import type { Checker, HeartbeatLink, HeartbeatTransport, Log, Replica, ReplicationBackend, VirtualIp, VirtualIpDriver } from '@holdfast/sdk';
+import type {
+  Checker,
+  HeartbeatLink,
+  HeartbeatTransport,
+  Log,
+  Replica,
+  ReplicationBackend,
+  VirtualIp,
+  VirtualIpDriver,
+} from '@holdfast/sdk';
 import { HoldfastError } from '@holdfast/sdk';
 import { createMirror, durableAtFirst } from '../decide/mirror/step.js';
 import type { Durable, MirrorSettings } from '../decide/mirror/types.js';
@@ -119,7 +129,11 @@ export class ModuleLoader {
     });
   }
 
-  private async openAddresses(configuration: ModuleConfiguration, lifetimeMs: number, opened: (() => Promise<void>)[]): Promise<VirtualIp[]> {
+  private async openAddresses(
+    configuration: ModuleConfiguration,
+    lifetimeMs: number,
+    opened: (() => Promise<void>)[],
+  ): Promise<VirtualIp[]> {
     const localAddresses = Object.values(networkInterfaces()).flatMap((found) => (found ?? []).map(({ address }) => address));
     const made: VirtualIp[] = [];
     for (const contributed of contributions(configuration, 'virtualIpDriver')) {
@@ -145,7 +159,8 @@ export class ModuleLoader {
     const [contributed] = contributions(configuration, 'replicationBackend');
     if (contributed === undefined) return undefined;
     const flow = network.links.find(({ flow: isFlow }) => isFlow) ?? network.links[0];
-    if (flow === undefined) throw new HoldfastError('HF_MODULE_HEARTBEAT', `module ${configuration.name} replicates but has no heartbeat network`);
+    if (flow === undefined)
+      throw new HoldfastError('HF_MODULE_HEARTBEAT', `module ${configuration.name} replicates but has no heartbeat network`);
     const stateDirectory = join(this.parts.files.moduleState(configuration.name), 'replication');
     await mkdir(stateDirectory, { recursive: true });
     const port = replicationPort(configuration.id);
@@ -211,7 +226,9 @@ function networkOf(configuration: ModuleConfiguration, identity: NodeIdentity): 
     const local = lan?.nodes.find((node) => node.name === identity.node);
     const peer = lan?.nodes.find((node) => node.name !== identity.node);
     if (local === undefined || peer === undefined) {
-      throw new HoldfastError('HF_MODULE_HEARTBEAT', `heartbeat network "${lanName}" of module ${name} has no two nodes in cluster.xml`, { lanName });
+      throw new HoldfastError('HF_MODULE_HEARTBEAT', `heartbeat network "${lanName}" of module ${name} has no two nodes in cluster.xml`, {
+        lanName,
+      });
     }
     const link = { name: lanName, localAddress: local.localAddress ?? local.address, peerAddress: peer.address, port: heart.port };
     return { ident, flow, link, peer: peer.name };

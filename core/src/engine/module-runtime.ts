@@ -1,6 +1,6 @@
 /**
- * The interpreter of one mirror module: facts become events in a queue, the automaton decides, its actions run here, and their outcome comes
- * back as events. Nothing else changes the module's state. Heartbeats are published from the state after every transition, which by
+ * The interpreter of one mirror module: facts become events in a queue, the automaton decides, its actions run here, and their outcome
+ * comes back as events. Nothing else changes the module's state. Heartbeats are published from the state after every transition, which by
  * construction tells only what is durable.
  */
 import type { HeartbeatSession, Log, Replica, VirtualIp } from '@holdfast/sdk';
@@ -69,7 +69,10 @@ export class ModuleRuntime {
     return this.since;
   }
 
-  /** @param boot the node just booted and the module is to start: said before the first heartbeat, so that the peer does not see a stopped one. */
+  /**
+   * @param boot the node just booted and the module is to start: said before the first heartbeat, so that the peer does not see a stopped
+   * one.
+   */
   start(boot: boolean): void {
     const { heartbeat, replica, addresses } = this.parts;
     heartbeat.onHeartbeat((received) => {
@@ -103,7 +106,8 @@ export class ModuleRuntime {
   command(command: Command): void {
     const refusal = refusalOf(this.state, command);
     const { name } = this.parts.configuration;
-    if (refusal !== undefined) throw new HoldfastError('HF_COMMAND_REFUSED', `${command.verb} of ${name}: ${refusal}`, { verb: command.verb });
+    if (refusal !== undefined)
+      throw new HoldfastError('HF_COMMAND_REFUSED', `${command.verb} of ${name}: ${refusal}`, { verb: command.verb });
     this.write('U', 'operator', `command ${command.verb}`);
     this.push({ kind: 'operator', command });
   }
@@ -204,7 +208,8 @@ export class ModuleRuntime {
     if (before.phase !== state.phase) this.since = new Date().toISOString();
     const { resources } = this.parts;
     resources.set('state.local', state.quality === 'Ready' ? 'up' : 'down', `${state.phase} ${state.quality}`);
-    if (state.settings.replicated) resources.set('rfs.uptodate', state.durable.condition === 'uptodate' ? 'up' : 'down', state.durable.condition);
+    if (state.settings.replicated)
+      resources.set('rfs.uptodate', state.durable.condition === 'uptodate' ? 'up' : 'down', state.durable.condition);
     const text = `${before.phase} (${before.quality}) -> ${state.phase} (${state.quality}): ${renderReason(state.reason)}`;
     this.write('E', 'state', text, { phase: state.phase, quality: state.quality, reason: state.reason.code });
   }
@@ -276,7 +281,9 @@ export class ModuleRuntime {
     const taken = found.find(({ state }) => state === 'conflict');
     if (taken === undefined) return;
     const owner = taken.otherOwner ?? 'unknown hardware address';
-    throw new HoldfastError('HF_VIP_TAKEN', `${taken.address} is answered by another host (${owner}); free it or change the address`, { ...taken });
+    throw new HoldfastError('HF_VIP_TAKEN', `${taken.address} is answered by another host (${owner}); free it or change the address`, {
+      ...taken,
+    });
   }
 
   private async runScript(script: string, words: readonly [string, string, string], force: boolean): Promise<void> {

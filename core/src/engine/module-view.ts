@@ -22,7 +22,10 @@ export function idleView(entry: ModuleEntry, node: string, refused: HoldfastErro
     phase: 'NOT CONFIGURED',
     quality: 'NotReady',
     detail: refused === undefined ? 'not configured' : 'refused',
-    reason: refused === undefined ? { code: 'notConfigured', text: 'run "holdfast module config"' } : { code: refused.code, text: refused.message },
+    reason:
+      refused === undefined
+        ? { code: 'notConfigured', text: 'run "holdfast module config"' }
+        : { code: refused.code, text: refused.message },
     since: new Date(0).toISOString(),
     addresses: [],
     generation: NO_GENERATION,

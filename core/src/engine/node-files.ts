@@ -1,6 +1,6 @@
 /**
- * Where a node keeps what: the configuration folder holds what operators edit and what must be the same on every node, the state folder what
- * the agent writes. Everything is a plain file.
+ * Where a node keeps what: the configuration folder holds what operators edit and what must be the same on every node, the state folder
+ * what the agent writes. Everything is a plain file.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { chmod, cp, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -55,7 +55,8 @@ export class NodeFiles {
     }
     const clusterKey = Buffer.from(key?.trim() ?? '', 'hex');
     if (clusterKey.length !== KEY_BYTES) {
-      const message = `${this.configDirectory}/cluster.key must hold ${KEY_BYTES * 2} hexadecimal digits, the same on every node: copy it from the first node`;
+      const keyFile = `${this.configDirectory}/cluster.key`;
+      const message = `${keyFile} must hold ${KEY_BYTES * 2} hexadecimal digits, the same on every node: copy it from the first node`;
       throw new HoldfastError('HF_CLUSTER_KEY', message, { bytes: clusterKey.length });
     }
     const cluster = parseCluster(xml, file);
@@ -128,4 +129,3 @@ export async function exists(path: string): Promise<boolean> {
     () => false,
   );
 }
-

@@ -36,7 +36,13 @@ const TAIL_BYTES = 400;
 export async function runScript(run: ScriptRun): Promise<ScriptResult> {
   const path = join(run.directory, run.script);
   const began = performance.now();
-  if (!(await stat(path).then((found) => found.isFile(), () => false))) return { outcome: 'missing', durationMs: 0 };
+  if (
+    !(await stat(path).then(
+      (found) => found.isFile(),
+      () => false,
+    ))
+  )
+    return { outcome: 'missing', durationMs: 0 };
   await access(path, constants.X_OK).catch(() => {
     throw new HoldfastError('HF_SCRIPT_NOT_EXECUTABLE', `${run.script} is not executable: chmod +x ${path}`, { path });
   });

@@ -89,6 +89,5 @@ export function replicationPort(moduleId: number): number {
   return 5600 + (moduleId - 1) * 4;
 }
 
-export const API_PORT_DEFAULT = 9010;
 /** Peer API between nodes, TLS. */
 export const PEER_PORT_DEFAULT = 9453;

@@ -18,15 +18,18 @@ const CATALOGUE = {
   waitingForPeer: 'waiting to hear from {peer}',
   notUptodateFirstStart:
     'not uptodate: no node has ever been declared good; run "holdfast prim" on the node with the good data, then start the other',
-  notUptodatePeerSilent: 'not uptodate: {peer} is silent and may hold newer data; start {peer}, or run "holdfast prim" here to go on with this copy',
+  notUptodatePeerSilent:
+    'not uptodate: {peer} is silent and may hold newer data; start {peer}, or run "holdfast prim" here to go on with this copy',
   notUptodateInconsistent: 'not uptodate: this copy was only partly synchronised; start {peer}, which holds the good data',
   peerIsNewer: '{peer} holds newer data: waiting for it to become primary',
   peerStoppedNewer: '{peer} is stopped and holds newer data: start it there',
   peerChosen: '{peer} becomes primary: it was primary last, or is preferred',
-  peerRunsOlderData: '{peer} runs as primary on older data than this copy: stop it, or run "holdfast second fullsync" here to give this copy up',
+  peerRunsOlderData:
+    '{peer} runs as primary on older data than this copy: stop it, or run "holdfast second fullsync" here to give this copy up',
   splitBrain:
-    'split brain: both nodes went on without the other; {peer} goes on; run "holdfast second fullsync" here to give up the changes of this node',
-  splitBrainWaiting: 'split brain: both copies changed without the other; run "holdfast prim" on the node to keep, "holdfast second fullsync" on the other',
+    'split brain: both nodes went on without the other; {peer} goes on; "holdfast second fullsync" here gives up the changes of this node',
+  splitBrainWaiting:
+    'split brain: both copies changed without the other; run "holdfast prim" on the node to keep, "holdfast second fullsync" on the other',
   lastPrimary: 'this node was the last primary, {peer} is known to be outdated',
   sameAsPeer: 'both copies are the same generation, this node was primary last or is preferred',
   newerThanPeer: 'this copy is newer than the one of {peer}',

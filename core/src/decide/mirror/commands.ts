@@ -88,7 +88,9 @@ function carryOut(draft: Draft, command: Command): void {
       if (state.phase === 'STOP') beginStart(draft, reason('operatorPrim'), durable);
       return;
     case 'second': {
-      const given = command.fullsync ? { ...durable, lineage: LINEAGE_EMPTY, condition: 'outdated' as const, peerOutdated: false } : durable;
+      const given = command.fullsync
+        ? { ...durable, lineage: LINEAGE_EMPTY, condition: 'outdated' as const, peerOutdated: false }
+        : durable;
       draft.state = { ...state, intent: 'second', blockedUntilMs: 0 };
       if (state.phase === 'STOP') return beginStart(draft, reason('operatorSecond'), given);
       return beginWait(draft, reason('operatorSecond'), { durable: given, action: 'second' });

@@ -1,6 +1,6 @@
 /**
- * The working copy of one transition. Functions of this folder read and extend a draft; `step` makes it from the old state and returns it as
- * the transition, so that from outside nothing is ever changed in place.
+ * The working copy of one transition. Functions of this folder read and extend a draft; `step` makes it from the old state and returns it
+ * as the transition, so that from outside nothing is ever changed in place.
  */
 import type { Reason } from '../../model/reason.js';
 import type { Phase, Quality } from '../../model/state.js';

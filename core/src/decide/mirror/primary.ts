@@ -12,8 +12,8 @@ import type { MirrorState } from './types.js';
 const CONNECT_AGAIN_MS = 2000;
 
 /**
- * Another primary: only after a cut without a witness, or when this node slept while the peer took over. Who must go is decided alike on both
- * sides. Returns true when this node gives up.
+ * Another primary: only after a cut without a witness, or when this node slept while the peer took over. Who must go is decided alike on
+ * both sides. Returns true when this node gives up.
  */
 export function yieldToOtherPrimary(draft: Draft): boolean {
   const { state } = draft;
@@ -44,13 +44,23 @@ export function decidePrimary(draft: Draft): void {
   if (yieldToOtherPrimary(draft)) return;
   const { replicated, peer } = state.settings;
   if (replicated && state.replication.role !== 'primary') {
-    return beginAutomatic(draft, 'stopstart', reason('replicationFailed', { cause: state.replication.failure ?? 'the file system is gone' }));
+    return beginAutomatic(
+      draft,
+      'stopstart',
+      reason('replicationFailed', { cause: state.replication.failure ?? 'the file system is gone' }),
+    );
   }
   if (state.phase === 'PRIM' ? leftByPeer(draft) : state.replication.link === 'holding' && lostLink(draft)) return;
   if (decideResources(draft)) return;
   if (state.settings.hasAddresses && state.addressesObserved === 'absent') {
     const settle = { quality: 'Ready', reason: reason('ready') } as const;
-    return begin(draft, { name: 'repair-address', steps: [act({ kind: 'acquireAddresses' }, 'continue')], onAbort: 'ignore', settle, leaving: false });
+    return begin(draft, {
+      name: 'repair-address',
+      steps: [act({ kind: 'acquireAddresses' }, 'continue')],
+      onAbort: 'ignore',
+      settle,
+      leaving: false,
+    });
   }
   if (state.phase === 'ALONE') return attachPeer(draft);
   if (state.settings.defaultPrimary === peer && peerIsReadySecondary(state)) beginSwap(draft, reason('defaultPrim', { peer }));
@@ -67,7 +77,9 @@ function leftByPeer(draft: Draft): boolean {
     beginContinueAlone(draft, reason('peerLost', { peer, silentMs: Math.round(silentMs(state.detector, state.nowMs)) }));
     return true;
   }
-  return state.settings.replicated && state.replication.link !== 'connected' && lostLink(draft);
+  // A connected pair that resynchronises repairs itself: the secondary has marked itself inconsistent before anything went on.
+  const { link } = state.replication;
+  return state.settings.replicated && link !== 'connected' && link !== 'resynchronising' && lostLink(draft);
 }
 
 function lostLink(draft: Draft): boolean {
@@ -97,7 +109,8 @@ function attachPeer(draft: Draft): void {
     return;
   }
   if (state.replication.link !== 'none' || state.nowMs - state.connectIssuedMs < CONNECT_AGAIN_MS) return;
-  const journalFits = peer.condition === 'outdated' && peer.lineage.current !== '' && peer.lineage.current === state.replication.journalSince;
+  const journalFits =
+    peer.condition === 'outdated' && peer.lineage.current !== '' && peer.lineage.current === state.replication.journalSince;
   issue(draft, { kind: 'connectPeer', term: termOf(state.durable), mode: journalFits ? 'journal' : 'compare' });
   draft.state = { ...draft.state, connectIssuedMs: state.nowMs };
 }

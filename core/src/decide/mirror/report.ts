@@ -1,4 +1,7 @@
-/** What this node says about the module in its heartbeats: only what is durable, so that the peer never hears of a state that a crash undoes. */
+/**
+ * What this node says about the module in its heartbeats: only what is durable, so that the peer never hears of a state that a crash
+ * undoes.
+ */
 import type { NodeReport } from '../../model/report.js';
 import type { MirrorState } from './types.js';
 

@@ -1,5 +1,6 @@
 /**
- * Which scripts run between two states. Every state has a set of script groups that run in it; a transition stops the groups that the target
+ * Which scripts run between two states. Every state has a set of script groups that run in it; a transition stops the groups that the
+ * target
  * does not have, in the order sec, prim or second, both, each first gracefully and then with `force`; calls `transition`; and starts the
  * groups that are new, in the order both, prim or second, sec.
  */
@@ -18,7 +19,14 @@ export const GROUPS_OF: Readonly<Record<Phase, readonly ScriptGroup[]>> = {
 const STOP_ORDER: readonly ScriptGroup[] = ['sec', 'prim', 'second', 'both'];
 const START_ORDER: readonly ScriptGroup[] = ['both', 'prim', 'second', 'sec'];
 
-export function scriptStep(script: string, from: Phase, to: Phase, action: string, force = false, onFailure: 'abort' | 'continue' = 'continue'): Step {
+export function scriptStep(
+  script: string,
+  from: Phase,
+  to: Phase,
+  action: string,
+  force = false,
+  onFailure: 'abort' | 'continue' = 'continue',
+): Step {
   return { kind: 'act', action: { kind: 'script', script, arguments: [from, to, action], force }, onFailure };
 }
 
@@ -27,7 +35,13 @@ export function checksStep(kind: 'startChecks' | 'stopChecks', group: CheckGroup
 }
 
 /** Stops the groups that `target` does not have; checks of a group stop before its script. */
-export function stopGroups(running: readonly ScriptGroup[], target: readonly ScriptGroup[], from: Phase, to: Phase, action: string): Step[] {
+export function stopGroups(
+  running: readonly ScriptGroup[],
+  target: readonly ScriptGroup[],
+  from: Phase,
+  to: Phase,
+  action: string,
+): Step[] {
   const leaving = STOP_ORDER.filter((group) => running.includes(group) && !target.includes(group));
   const steps = leaving.map((group) => checksStep('stopChecks', group));
   for (const group of leaving) {
@@ -38,7 +52,13 @@ export function stopGroups(running: readonly ScriptGroup[], target: readonly Scr
 }
 
 /** Starts the groups that are not running yet; a failing start script aborts the sequence. */
-export function startGroups(running: readonly ScriptGroup[], target: readonly ScriptGroup[], from: Phase, to: Phase, action: string): Step[] {
+export function startGroups(
+  running: readonly ScriptGroup[],
+  target: readonly ScriptGroup[],
+  from: Phase,
+  to: Phase,
+  action: string,
+): Step[] {
   const entering = START_ORDER.filter((group) => target.includes(group) && !running.includes(group));
   const steps: Step[] = [];
   // A group counts as running from before its script: after a failure half-way its stop script must run.

@@ -241,8 +241,10 @@ function assertInvariants(state: MirrorState): void {
   const primary = state.phase === 'ALONE' || state.phase === 'PRIM';
   if (primary && state.settings.replicated) {
     if (state.durable.condition !== 'uptodate') throw new Error(`invariant: ${state.phase} on data that is ${state.durable.condition}`);
-    if (state.durable.lastRole !== 'primary' && !state.handingOver) throw new Error(`invariant: ${state.phase} without the primary role on disk`);
+    if (state.durable.lastRole !== 'primary' && !state.handingOver)
+      throw new Error(`invariant: ${state.phase} without the primary role on disk`);
   }
   if (state.phase === 'SECOND' && state.groups.includes('prim')) throw new Error('invariant: start_prim is running on a secondary');
-  if (state.phase === 'STOP' && state.sequence === undefined && state.groups.length > 0) throw new Error('invariant: scripts are running in STOP');
+  if (state.phase === 'STOP' && state.sequence === undefined && state.groups.length > 0)
+    throw new Error('invariant: scripts are running in STOP');
 }

@@ -1,6 +1,6 @@
 /**
- * The mirror automaton's vocabulary: its state is plain JSON, its events are facts, its actions are data. The interpreter (engine/) runs the
- * actions and brings their outcome back as events; nothing in this folder does anything by itself.
+ * The mirror automaton's vocabulary: its state is plain JSON, its events are facts, its actions are data. The interpreter (engine/) runs
+ * the actions and brings their outcome back as events; nothing in this folder does anything by itself.
  */
 import type { Lineage } from '../../model/generation.js';
 import type { Reason } from '../../model/reason.js';
@@ -172,7 +172,13 @@ export type MirrorEvent = EventBase &
         readonly report?: NodeReport;
       }
     | { readonly kind: 'replication'; readonly facts: ReplicationFacts }
-    | { readonly kind: 'resource'; readonly name: string; readonly value: ResourceValue; readonly detail: string; readonly action: CheckAction }
+    | {
+        readonly kind: 'resource';
+        readonly name: string;
+        readonly value: ResourceValue;
+        readonly detail: string;
+        readonly action: CheckAction;
+      }
     | { readonly kind: 'addresses'; readonly observed: 'held' | 'absent' | 'conflict' | 'unknown' }
     | { readonly kind: 'operator'; readonly command: Command }
     | { readonly kind: 'actionDone'; readonly id: number; readonly error?: string }

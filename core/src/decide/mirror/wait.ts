@@ -1,6 +1,6 @@
 /**
- * WAIT: who becomes primary. Each node decides alone, from its own lineage and from what the peer says; the rules are symmetric, so that both
- * come to the same result: the newer copy goes on, equal copies keep their last roles, and nobody overwrites anybody who changed too.
+ * WAIT: who becomes primary. Each node decides alone, from its own lineage and from what the peer says; the rules are symmetric, so that
+ * both come to the same result: the newer copy goes on, equal copies keep their last roles, and nobody overwrites anybody who changed too.
  */
 import { compareLineages } from '../../model/generation.js';
 import { reason, type Reason } from '../../model/reason.js';
@@ -55,7 +55,8 @@ function withoutPeer(draft: Draft): void {
   const { durable } = state;
   if (state.intent === 'prim') return beginAlone(draft, reason('operatorPrim'), true);
   if (state.intent === 'second') return block(draft, reason('waitingForPeer', { peer }));
-  if (!state.settings.replicated) return beginAlone(draft, reason('peerLost', { peer, silentMs: state.settings.heartbeatTimeoutMs }), false);
+  if (!state.settings.replicated)
+    return beginAlone(draft, reason('peerLost', { peer, silentMs: state.settings.heartbeatTimeoutMs }), false);
   if (durable.lineage.current === '') return block(draft, reason('notUptodateFirstStart'));
   if (isInconsistent(state)) return block(draft, reason('notUptodateInconsistent', { peer }));
   if (durable.lastRole === 'primary' && durable.peerOutdated && durable.condition === 'uptodate') {
@@ -109,7 +110,9 @@ function besideSecondary(draft: Draft, peer: NodeReport): void {
 }
 
 function canLead(state: MirrorState): boolean {
-  return !state.settings.replicated || (state.durable.lineage.current !== '' && state.durable.condition === 'uptodate' && !isInconsistent(state));
+  return (
+    !state.settings.replicated || (state.durable.lineage.current !== '' && state.durable.condition === 'uptodate' && !isInconsistent(state))
+  );
 }
 
 /** STOP (Transient) is a node that is just starting: it will be WAIT in a moment. */

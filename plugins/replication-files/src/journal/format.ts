@@ -136,7 +136,10 @@ export function* encodeSet(writer: RecordWriter, set: DirtySet): Generator<Buffe
   yield writer.take();
 }
 
-/** Never throws: whatever the bytes are, the outcome is a set or a reason. Whether a journal that is not clean counts is the caller's matter. */
+/**
+ * Never throws: whatever the bytes are, the outcome is a set or a reason. Whether a journal that is not clean counts is the caller's
+ * matter.
+ */
 export function decodeJournal(bytes: Buffer): JournalContent {
   const header = decodeHeader(bytes);
   if (typeof header === 'string') return { usable: false, reason: header };

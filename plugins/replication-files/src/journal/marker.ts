@@ -5,8 +5,8 @@
  * The mark also says which repair is enough. While everything is being compared, objects get the ids of the source before their content is
  * known to be the same: after an interruption a journal, which trusts ids, must not be used.
  *
- * The file has its full size from the start and is written in place: a full disk is one of the reasons for the mark. All blank at full size means not
- * set; whatever else is found there, also a torn write or an empty file, means set.
+ * The file has its full size from the start and is written in place: a full disk is one of the reasons for the mark. All blank at full
+ * size means not set; whatever else is found there, also a torn write or an empty file, means set.
  */
 import { closeSync, constants, existsSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';

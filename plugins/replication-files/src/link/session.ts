@@ -155,7 +155,8 @@ export class LinkServer {
 
 /**
  * The primary's end: one attempt.
- * @throws HoldfastError HF_REPLICATION_CONNECT (nobody there, wrong key), HF_REPLICATION_REFUSED with `details.code` (see RefusalCode), HF_REPLICATION_FRAME
+ * @throws HoldfastError HF_REPLICATION_CONNECT (nobody there, wrong key), HF_REPLICATION_REFUSED with `details.code` (see RefusalCode),
+ * HF_REPLICATION_FRAME
  */
 export async function connectLink(endpoint: Endpoint, identity: LinkIdentity, hello: Hello, localAddress?: string): Promise<LinkSession> {
   const psk = moduleKey(identity.key, identity.module);
