@@ -79,6 +79,12 @@ function play(simulator: MirrorSimulator, verb: string, words: readonly string[]
     case 'heal':
       simulator.heal();
       return [];
+    case 'drop-link':
+      simulator.dropLink();
+      return [];
+    case 'muffle':
+      simulator.muffle(first, Number(second));
+      return [];
     case 'fail':
       simulator.failScript(first, second);
       return [];
