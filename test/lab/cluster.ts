@@ -121,7 +121,7 @@ export class LabCluster {
     member.agent = agent;
     await waitFor(`the agent of ${node} answers`, 20_000, async () => {
       if (!agent.running) throw new HoldfastError('HF_LAB_COMMAND_ENDED', `the agent of ${node} ended: ${agent.lastOutput(20)}`);
-      const health = await member.machine.exec(['curl', '-sf', '--max-time', '1', 'http://127.0.0.1:9010/api/v1/health']);
+      const health = await member.machine.exec([process.execPath, HOLDFAST, 'module', 'list', '--json']);
       return health.code === 0;
     });
     this.watch(member);

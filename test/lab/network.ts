@@ -6,6 +6,7 @@
 import { HoldfastError } from '@holdfast/sdk';
 import type { Supervisor } from './supervisor.js';
 import type { MachineAddress, MachinePlan, Topology } from './topology.js';
+import { requireFaultTools } from './tools.js';
 
 export interface CutOptions {
   /** Default `both`. */
@@ -121,6 +122,7 @@ export class LabNetwork {
   }
 
   async #applyRules(): Promise<void> {
+    requireFaultTools();
     const table = ['table bridge fault', 'delete table bridge fault'];
     if (this.#rules.size > 0) {
       table.push(

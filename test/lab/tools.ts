@@ -10,19 +10,30 @@ const TOOLS: Readonly<Record<string, string>> = {
   setpriv: 'util-linux',
   mount: 'mount',
   ip: 'iproute2',
-  nft: 'nftables',
   'mkfs.ext4': 'e2fsprogs',
   perl: 'perl-base',
 };
+
+/** Only needed for faults on the network. */
+const FAULT_TOOLS: Readonly<Record<string, string>> = { nft: 'nftables' };
 
 const FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
 /** @throws HF_LAB_ROOT, HF_LAB_TOOL naming the packages to install */
 export function requireTools(): void {
   if (process.getuid?.() !== 0) throw new HoldfastError('HF_LAB_ROOT', 'a lab makes namespaces and mounts; run it as root');
-  const missing = Object.keys(TOOLS).filter((tool) => !FOLDERS.some((folder) => isExecutable(join(folder, tool))));
+  demand(TOOLS);
+}
+
+/** @throws HF_LAB_TOOL naming the packages to install */
+export function requireFaultTools(): void {
+  demand(FAULT_TOOLS);
+}
+
+function demand(tools: Readonly<Record<string, string>>): void {
+  const missing = Object.keys(tools).filter((tool) => !FOLDERS.some((folder) => isExecutable(join(folder, tool))));
   if (missing.length === 0) return;
-  const packages = [...new Set(missing.map((tool) => TOOLS[tool]))];
+  const packages = [...new Set(missing.map((tool) => tools[tool]))];
   throw new HoldfastError('HF_LAB_TOOL', `not found: ${missing.join(', ')}; apt-get install ${packages.join(' ')}`, { missing, packages });
 }
 
