@@ -85,6 +85,26 @@ describe('a mirror of two nodes', () => {
     await settled();
   });
 
+  it('hands over when the replicator of the primary is killed, and takes the node back with a new one', async () => {
+    const [primary, secondary] = roles();
+    const replicators = cluster.machine(primary).pids().filter(({ command }) => command.includes('replication-files'));
+    assert.ok(replicators.length > 0);
+    for (const { hostPid } of replicators) process.kill(hostPid, 'SIGKILL');
+    await waitFor('the other node to serve', RECOVERY_MS, () => cluster.primary() === secondary);
+    await client.waitForMore(100, RECOVERY_MS);
+    await settled();
+    assert.equal(roles()[0], secondary);
+  });
+
+  it('does the same when somebody unmounts the file system under the application', async () => {
+    const [primary, secondary] = roles();
+    await cluster.machine(primary).run(['umount', '--lazy', LEDGER.directory]);
+    for (const pid of applicationProcesses(cluster.machine(primary))) process.kill(pid, 'SIGKILL');
+    await waitFor('the other node to serve', RECOVERY_MS, () => cluster.primary() === secondary);
+    await client.waitForMore(100, RECOVERY_MS);
+    await settled();
+  });
+
   it('keeps its roles through a cut of the network that is shorter than the timeout', async () => {
     const [primary, secondary] = roles();
     await cluster.lab.network.cut(primary, secondary);

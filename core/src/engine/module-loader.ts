@@ -27,6 +27,7 @@ import type { EventLog } from './event-log.js';
 import { HeartbeatKeeper } from './heartbeat-keeper.js';
 import { ModuleRuntime } from './module-runtime.js';
 import type { NodeFiles, NodeIdentity } from './node-files.js';
+import { ReplicaKeeper } from './replica-keeper.js';
 import { ResourceBook } from './resource-book.js';
 
 /** What the plug-in host offers; a type that no plug-in registered throws. */
@@ -164,7 +165,7 @@ export class ModuleLoader {
     const stateDirectory = join(this.parts.files.moduleState(configuration.name), 'replication');
     await mkdir(stateDirectory, { recursive: true });
     const port = replicationPort(configuration.id);
-    const replica = await this.parts.extensions.replicationBackend(contributed.type).open({
+    const replica = await ReplicaKeeper.open(this.parts.extensions.replicationBackend(contributed.type), {
       module: configuration.name,
       localNode: this.parts.identity.node,
       peerNode: network.peer,

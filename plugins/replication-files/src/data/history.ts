@@ -5,6 +5,7 @@
  */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { messageOf } from '@holdfast/sdk';
 import { DirtySet, type TouchRecorder } from '../journal/dirty-set.js';
 import { deleteJournal, Journal, readJournal, syncDirectory } from '../journal/journal.js';
 
@@ -12,6 +13,8 @@ export interface History {
   /** Generation that both nodes had. */
   readonly base: string;
   readonly set: DirtySet;
+  /** The disk has it already, as the journal of a primary that stopped. */
+  readonly isSaved?: boolean;
 }
 
 const CLEAN_FILE = 'clean';
@@ -31,23 +34,36 @@ export function readHistory(stateDirectory: string): { history: History | undefi
   }
 }
 
-/** At a clean stop: everything that is known, durably. */
-export function saveHistory(stateDirectory: string, history: History): void {
+/**
+ * At a clean stop: everything that is known, durably. A full disk must not keep a module from stopping: then nothing is left, and the next
+ * process has to compare.
+ * @returns why it could not be saved
+ * @throws HoldfastError HF_REPLICATION_JOURNAL: an old journal could neither be replaced nor removed
+ */
+export function saveHistory(stateDirectory: string, history: History): string | undefined {
+  if (history.isSaved === true) return undefined;
+  let failure: string | undefined;
   if (!history.set.isEmpty) {
-    new Journal(stateDirectory, history.base, history.set).close();
-    return;
+    const journal = new Journal(stateDirectory, history.base, history.set, undefined, (reason) => (failure = reason));
+    return journal.close() ? undefined : failure;
   }
   deleteJournal(stateDirectory);
   const path = join(stateDirectory, CLEAN_FILE);
-  const fd = openSync(`${path}.new`, 'w', 0o600);
   try {
-    writeSync(fd, `${history.base}\n`);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
+    const fd = openSync(`${path}.new`, 'w', 0o600);
+    try {
+      writeSync(fd, `${history.base}\n`);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(`${path}.new`, path);
+    syncDirectory(stateDirectory);
+  } catch (error) {
+    failure = messageOf(error);
+    rmSync(`${path}.new`, { force: true });
   }
-  renameSync(`${path}.new`, path);
-  syncDirectory(stateDirectory);
+  return failure;
 }
 
 /** Before the first modification: a crash from now on leaves nothing that could be believed. Durable. */

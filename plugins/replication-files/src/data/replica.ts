@@ -122,9 +122,9 @@ export class DataReplica {
       this.#store?.close();
       this.#store = undefined;
       this.#history = history;
-      if (history !== undefined) saveHistory(this.#settings.stateDirectory, history);
+      const failure = this.#save(history);
       this.#changed();
-      done();
+      done(failure);
     };
     if (side instanceof PrimarySide) {
       side.finish(finish);

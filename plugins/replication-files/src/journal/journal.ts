@@ -5,9 +5,13 @@
  *
  * A journal counts when it was closed cleanly, or when this is still the boot in which it was written: then only processes died, and the
  * kernel has every byte that was written.
+ *
+ * The application never waits for the journal's disk to have room: a file that cannot be written is removed, durably, and the set goes on
+ * in memory. It is as good as before while this process lives; after that nothing is known, and the trees are compared.
  */
 import { closeSync, existsSync, fdatasyncSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { HoldfastError, messageOf } from '@holdfast/sdk';
 import type { Handle } from '../store/handle.js';
 import { DirtySet, latin1, type TouchRecorder } from './dirty-set.js';
 import { decodeJournal, encodeHeader, encodeSet, HEADER_BYTES, RecordWriter } from './format.js';
@@ -48,31 +52,41 @@ export class Journal implements TouchRecorder {
   readonly #directory: string;
   readonly #bootId: string;
   readonly #set: DirtySet;
+  readonly #onFileLost: (reason: string) => void;
   #writer: RecordWriter;
-  #fd: number;
-  #compactAt: number;
+  /** -1: there is no file. */
+  #fd = -1;
+  #compactAt = 0;
 
   /**
    * Starts a journal file, durably, with everything that `set` names. Replaces what was there.
    * @param set becomes the journal's own
-   * @throws the error of the file system (no space, …): the caller must not go on without its peer
+   * @param onFileLost the file could not be written and is gone, for the log
+   * @throws HoldfastError HF_REPLICATION_JOURNAL: an old file could neither be replaced nor removed
    */
   constructor(
     stateDirectory: string,
     readonly base: string,
     set: DirtySet = new DirtySet(),
     bootId: string = readBootId(),
+    onFileLost: (reason: string) => void = () => undefined,
   ) {
     this.#directory = stateDirectory;
     this.#bootId = bootId;
     this.#set = set;
-    const { fd, writer } = this.#rewrite();
-    this.#fd = fd;
-    this.#writer = writer;
-    this.#compactAt = writer.position + COMPACT_BYTES;
+    this.#onFileLost = onFileLost;
+    this.#writer = new RecordWriter(HEADER_BYTES);
+    this.#guard(() => {
+      this.#rewrite();
+    });
   }
 
-  /** For fdatasync on a pool thread; changes when the file is rewritten (`flush`), which leaves it durable. */
+  /** False: what is known lives in memory only. */
+  get hasFile(): boolean {
+    return this.#fd >= 0;
+  }
+
+  /** For fdatasync on a pool thread; changes when the file is rewritten (`flush`), which leaves it durable. -1: there is no file. */
   get fd(): number {
     return this.#fd;
   }
@@ -111,38 +125,85 @@ export class Journal implements TouchRecorder {
 
   /**
    * Writes what was touched: before the modification is acknowledged. Cheap when there is no news.
-   * @throws the error of the file system: what was touched stays in memory, the file is no longer complete (`abandon`)
+   * @throws HoldfastError HF_REPLICATION_JOURNAL: the file is no longer complete and could not be removed
    */
   flush(): void {
     if (this.#writer.isEmpty) return;
-    writeAll(this.#fd, this.#writer.take());
-    if (this.#writer.position < this.#compactAt) return;
-    const old = this.#fd;
-    const { fd, writer } = this.#rewrite();
-    this.#fd = fd;
-    this.#writer = writer;
-    this.#compactAt = writer.position + COMPACT_BYTES;
-    closeSync(old);
+    const bytes = this.#writer.take();
+    if (this.#fd < 0) return;
+    this.#guard(() => {
+      writeAll(this.#fd, bytes);
+      if (this.#writer.position >= this.#compactAt) this.#rewrite();
+    });
   }
 
   /** `flush`, and on the disk. */
   sync(): void {
     this.flush();
-    fdatasyncSync(this.#fd);
+    this.#guard(() => {
+      if (this.#fd >= 0) fdatasyncSync(this.#fd);
+    });
   }
 
-  /** Clean stop: everything is on the disk and the file says so. The journal can be read again, not continued. */
-  close(): void {
-    this.#writer.clean();
-    writeAll(this.#fd, this.#writer.take());
-    fdatasyncSync(this.#fd);
+  /**
+   * The file cannot be trusted: removed, durably; the set stays. A file that cannot be removed is made unreadable in place.
+   * @throws HoldfastError HF_REPLICATION_JOURNAL when that fails too: the next start might believe it
+   */
+  loseFile(reason: string): void {
+    const fd = this.#fd;
+    this.#fd = -1;
+    try {
+      deleteJournal(this.#directory);
+    } catch (error) {
+      if (fd < 0 || !overwriteHeader(fd)) {
+        const message = `a journal that is not complete cannot be removed: ${messageOf(error)}; is the disk of ${this.#directory} broken?`;
+        throw new HoldfastError('HF_REPLICATION_JOURNAL', message, { directory: this.#directory }, { cause: error });
+      }
+    } finally {
+      if (fd >= 0) closeSync(fd);
+    }
+    this.#onFileLost(reason);
+  }
+
+  /** There may be room again. @returns true: there is a file, complete and durable */
+  restoreFile(): boolean {
+    try {
+      if (this.#fd < 0) this.#rewrite();
+    } catch {
+      // What the attempt may have left is as complete as the set is at this moment, and no longer.
+      deleteJournal(this.#directory);
+    }
+    return this.#fd >= 0;
+  }
+
+  /** Clean stop: everything is on the disk and the file says so. The journal can be read again, not continued. @returns false: no file */
+  close(): boolean {
+    this.flush();
+    this.#guard(() => {
+      if (this.#fd < 0) this.#rewrite();
+      this.#writer.clean();
+      writeAll(this.#fd, this.#writer.take());
+      fdatasyncSync(this.#fd);
+    });
+    if (this.#fd < 0) return false;
     closeSync(this.#fd);
+    this.#fd = -1;
+    return true;
   }
 
-  /** The file can no longer be trusted, or is no longer wanted: closed and removed, durably. */
+  /** Is no longer wanted: removed, durably, and closed. */
   abandon(): void {
-    closeSync(this.#fd);
     deleteJournal(this.#directory);
+    if (this.#fd >= 0) closeSync(this.#fd);
+    this.#fd = -1;
+  }
+
+  #guard(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.loseFile(messageOf(error));
+    }
   }
 
   #touch(
@@ -163,7 +224,7 @@ export class Journal implements TouchRecorder {
   }
 
   /** A new file from the whole set, complete and durable before it takes the old one's place. */
-  #rewrite(): { fd: number; writer: RecordWriter } {
+  #rewrite(): void {
     const path = join(this.#directory, FILE);
     const fresh = `${path}.new`;
     const fd = openSync(fresh, 'w', 0o600);
@@ -174,7 +235,10 @@ export class Journal implements TouchRecorder {
       fdatasyncSync(fd);
       renameSync(fresh, path);
       syncDirectory(this.#directory);
-      return { fd, writer };
+      if (this.#fd >= 0) closeSync(this.#fd);
+      this.#fd = fd;
+      this.#writer = writer;
+      this.#compactAt = writer.position + COMPACT_BYTES;
     } catch (error) {
       closeSync(fd);
       rmSync(fresh, { force: true });
@@ -190,6 +254,17 @@ function readBootId(): string {
 
 function writeAll(fd: number, bytes: Buffer): void {
   for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+}
+
+/** No header, no journal. Needs no room on the disk. */
+function overwriteHeader(fd: number): boolean {
+  try {
+    writeSync(fd, Buffer.alloc(HEADER_BYTES), 0, HEADER_BYTES, 0);
+    fdatasyncSync(fd);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Makes the names in a directory durable. */

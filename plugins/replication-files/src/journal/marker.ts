@@ -8,8 +8,9 @@
  * The file has its full size from the start and is written in place: a full disk is one of the reasons for the mark. All blank at full
  * size means not set; whatever else is found there, also a torn write or an empty file, means set.
  */
-import { closeSync, constants, existsSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { HoldfastError, messageOf } from '@holdfast/sdk';
 import { syncDirectory } from './journal.js';
 
 const FILE = 'inconsistent';
@@ -23,12 +24,10 @@ export class InconsistentMarker {
   readonly #path: string;
   #text: string | undefined;
 
+  /** @throws HoldfastError HF_REPLICATION_STATE_DIRECTORY when there is no room for the file at the very first start */
   constructor(stateDirectory: string) {
     this.#path = join(stateDirectory, FILE);
-    if (!existsSync(this.#path)) {
-      this.#overwrite('');
-      syncDirectory(stateDirectory);
-    }
+    if (!existsSync(this.#path)) this.#prepare(stateDirectory);
     const text = readFileSync(this.#path, 'utf8');
     this.#text = text === ' '.repeat(FILE_BYTES) ? undefined : text;
   }
@@ -60,6 +59,18 @@ export class InconsistentMarker {
     if (this.#text === undefined) return;
     this.#overwrite('');
     this.#text = undefined;
+  }
+
+  #prepare(stateDirectory: string): void {
+    try {
+      this.#overwrite('');
+      syncDirectory(stateDirectory);
+    } catch (error) {
+      // Half a file would count as set.
+      rmSync(this.#path, { force: true });
+      const message = `cannot make ${this.#path}: ${messageOf(error)}; free some space on its file system`;
+      throw new HoldfastError('HF_REPLICATION_STATE_DIRECTORY', message, { stateDirectory }, { cause: error });
+    }
   }
 
   #overwrite(text: string): void {
