@@ -5,6 +5,8 @@ import { connect } from 'node:net';
 import { addressOf, assertIdentical, generation, Lab, term, until, type LabNode } from './lab.js';
 
 const SMALL = 'mount -t tmpfs -o size=24m,mode=755 none "$DIR"';
+/** Data and state of a node on one small disk, as in most installations. */
+const ALL_SMALL = 'mount -t tmpfs -o size=24m,mode=755 none "$DIR/.." && mkdir "$DIR" "$DIR/../state"';
 const DIGESTS =
   'find . -path ./.holdfast -prune -o -print | sort; find . -path ./.holdfast -prune -o -type f -print | sort | xargs sha1sum';
 
@@ -39,6 +41,66 @@ describe('a replicated pair in trouble', function () {
     assert.equal(await b.must('cat small'), 'first\nsecond\n');
     assert.equal(b.status.inconsistent, false);
     assert.equal(await a.must(DIGESTS), await b.must(DIGESTS));
+  });
+
+  it('removes files when both disks are full and hold the state too, alone and then with the secondary', async () => {
+    const a = await lab.node({ name: 'a', prepare: ALL_SMALL });
+    const b = await lab.node({ name: 'b', prepare: ALL_SMALL });
+    await connect2(a, b);
+    const writing = a.run('echo first > small; dd if=/dev/urandom of=large bs=1M; dd if=/dev/urandom of=rest bs=1k; sync');
+    let isWritten = false;
+    void writing.then(() => (isWritten = true));
+    // What the core does: a link that is lost is given up, and wanted again with what the journal knows.
+    let term2 = 2;
+    const goOn = async (): Promise<void> => {
+      if (a.status.link === 'holding') {
+        await a.call({ call: 'continueAlone', term: term(term2), base: generation(1) });
+        term2 += 1;
+      }
+    };
+    while (!isWritten) {
+      await goOn();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    assert.match((await writing).output, /No space left/);
+    await b.kill();
+    await until(
+      () => a.status.link === 'holding' || a.status.link === 'none',
+      () => 'the link to be lost',
+    );
+    const removing = a.run('rm large rest && echo second >> small');
+    await until(
+      () => a.status.link === 'holding' || a.status.link === 'none',
+      () => 'the link to be lost',
+    );
+    await goOn();
+    assert.equal((await removing).code, 0);
+    assert.equal(a.status.journalSince, generation(1));
+    await b.start();
+    await b.becomeSecondary(term2);
+    await a.connectPeer(term2, 'compare');
+    await a.reach('connected');
+    assert.equal(a.status.failure, undefined);
+    assert.equal(await a.must(DIGESTS), await b.must(DIGESTS));
+  });
+
+  it('starts, connects and stops on a disk that is full, and knows nothing afterwards', async () => {
+    const a = await lab.node({ name: 'a', prepare: ALL_SMALL });
+    const b = await lab.node({ name: 'b' });
+    await connect2(a, b);
+    await a.must('echo kept > small');
+    await a.stop();
+    await fillUp(a);
+    await a.becomePrimary(2, { base: 1 });
+    assert.equal(a.status.journalSince, generation(1));
+    await a.must('rm small');
+    await a.connectPeer(2, 'compare');
+    await a.reach('connected');
+    await a.stop();
+    await fillUp(a);
+    assert.equal(await b.must('ls'), '');
+    await a.becomeSecondary(3);
+    await a.stop();
   });
 
   for (const async of ['second', 'none'] as const) {
@@ -108,6 +170,12 @@ describe('a replicated pair in trouble', function () {
     await a.reach('connected');
   });
 });
+
+/** Every block of the node's own file system, that of its state directory. */
+async function fillUp(node: LabNode): Promise<void> {
+  const { output } = await node.run(`dd if=/dev/zero of=${node.stateDirectory}/../filler bs=4k oflag=append conv=notrunc 2>&1`);
+  assert.match(output, /No space left/);
+}
 
 /** One connection to each port with random bytes, one that says nothing and goes. */
 async function bother(address: string): Promise<void> {

@@ -13,12 +13,14 @@ import { Pipeline } from '../primary/pipeline.js';
 import { ResyncSource } from '../resync/source.js';
 import type { Handle } from '../store/handle.js';
 import { EPOLLIN } from '../system/constants.js';
-import { EBADF } from '../system/errno.js';
+import { errnoName } from '../system/errno.js';
 import { Checkpoint } from './checkpoint.js';
 import { Untracked, type History } from './history.js';
 import type { DataCommand } from './messages.js';
 import { PeerLink } from './peer-link.js';
 import type { RoleSurroundings } from './surroundings.js';
+
+const RESTORE_INTERVAL_MS = 5000;
 
 type ConnectCommand = Extract<DataCommand, { kind: 'connect' }>;
 
@@ -45,6 +47,7 @@ export class PrimarySide {
   #journal: Journal | Untracked;
   #link: Link | undefined;
   #journalIsUnsynced = false;
+  #fileLostMs = 0;
   #resyncStartedMs = 0;
   /** Generation of the link that was connected last. */
   #lastGeneration: string | undefined;
@@ -55,7 +58,7 @@ export class PrimarySide {
   /** @param history undefined: nothing is known of the difference, a later peer must be compared */
   constructor(around: RoleSurroundings, history: History | undefined) {
     this.#around = around;
-    this.#journal = history === undefined ? new Untracked() : new Journal(around.settings.stateDirectory, history.base, history.set);
+    this.#journal = history === undefined ? new Untracked() : this.#newJournal(history.base, history.set);
     const trees = { store: around.store, nodes: new NodeTable(around.store) };
     this.#pipeline = new Pipeline(trees, {
       recorder: () => this.#recorder(),
@@ -120,18 +123,28 @@ export class PrimarySide {
     return this.#pipeline.flow === 'connected' ? this.#recent : this.#journal;
   }
 
+  #newJournal(base: string, set: DirtySet): Journal {
+    return new Journal(this.#around.settings.stateDirectory, base, set, undefined, (reason) => {
+      this.#fileLostMs = this.#around.nowMs();
+      this.#around.log('error', `the journal cannot be written and is kept in memory; if this node fails the trees are compared: ${reason}`);
+    });
+  }
+
   #flushJournal(): void {
     if (!(this.#journal instanceof Journal) || !this.#journal.isPending) return;
+    this.#journalIsUnsynced = true;
+    this.#orRefuse(this.#journal, (journal) => {
+      journal.flush();
+    });
+  }
+
+  /** A journal that lacks something and cannot be removed would be believed by the next start: then nothing more may be modified. */
+  #orRefuse(journal: Journal, step: (journal: Journal) => void): void {
     try {
-      this.#journal.flush();
-      this.#journalIsUnsynced = true;
+      step(journal);
     } catch (error) {
-      this.#around.log('error', `the journal cannot be written, the peer will be compared as a whole: ${messageOf(error)}`);
-      const { follower } = this.#journal;
-      this.#journal.abandon();
-      this.#journal = new Untracked();
-      this.#journal.follower = follower;
-      this.#around.changed();
+      this.#around.log('error', messageOf(error));
+      this.refuse();
     }
   }
 
@@ -142,8 +155,8 @@ export class PrimarySide {
       done(fd);
       return;
     }
-    const journal =
-      this.#journalIsUnsynced && this.#pipeline.flow !== 'connected' && this.#journal instanceof Journal ? this.#journal : undefined;
+    const needsJournal = this.#journalIsUnsynced && this.#pipeline.flow !== 'connected';
+    const journal = needsJournal && this.#journal instanceof Journal && this.#journal.hasFile ? this.#journal : undefined;
     let left = journal === undefined ? 1 : 2;
     let failure = 0;
     const step = (outcome: number): void => {
@@ -159,8 +172,13 @@ export class PrimarySide {
     const journalFd = journal.fd;
     this.#journalIsUnsynced = false;
     pool.run({ call: 'fdatasync', fd: journalFd }, (outcome) => {
-      // Rewritten meanwhile: the new file was durable before the old one was closed.
-      step(outcome === -EBADF && this.#journal instanceof Journal && this.#journal.fd !== journalFd ? 0 : outcome);
+      // A file that was rewritten meanwhile was durable before the old one was closed; one that was removed is durably gone.
+      if (outcome < 0 && journal.fd === journalFd) {
+        this.#orRefuse(journal, () => {
+          journal.loseFile(errnoName(outcome));
+        });
+      }
+      step(0);
     });
   }
 
@@ -271,9 +289,9 @@ export class PrimarySide {
     if (link === undefined || link.repairs) return;
     this.#around.log('warn', `the nodes differ and are repaired from this one: ${reason}`);
     try {
-      this.#journal = new Journal(this.#around.settings.stateDirectory, link.generation, this.#recent.all());
+      this.#journal = this.#newJournal(link.generation, this.#recent.all());
     } catch (error) {
-      this.#lose(new HoldfastError('HF_REPLICATION_JOURNAL', `the journal cannot be written: ${messageOf(error)}`));
+      this.#lose(error instanceof HoldfastError ? error : new HoldfastError('HF_REPLICATION_JOURNAL', messageOf(error)));
       return;
     }
     link.repairs = true;
@@ -315,11 +333,11 @@ export class PrimarySide {
     this.#around.changed();
   }
 
-  /** @throws the error of the file system when the journal cannot be made durable: the caller must stay holding */
+  /** @throws HoldfastError HF_REPLICATION_JOURNAL when an old journal can neither be replaced nor removed: the caller stays holding */
   continueAlone(base: string): void {
     if (this.#pipeline.flow !== 'holding') return;
     if (this.#journal instanceof Journal) this.#journal.sync();
-    else this.#journal = new Journal(this.#around.settings.stateDirectory, base, this.#recent.all());
+    else this.#journal = this.#newJournal(base, this.#recent.all());
     this.#recent.clear();
     this.#pipeline.goAlone({ awaitAnswers: false });
     this.#around.changed();
@@ -353,6 +371,17 @@ export class PrimarySide {
     this.#link?.peer?.channel.tick();
     if (this.#pipeline.flow === 'connected') this.#link?.checkpoint?.tick();
     if (this.#link?.source !== undefined) this.#around.changed();
+    this.#restoreJournalFile();
+  }
+
+  /** There may be room on the disk again. */
+  #restoreJournalFile(): void {
+    const { nowMs, log } = this.#around;
+    if (!(this.#journal instanceof Journal) || this.#journal.hasFile || nowMs() - this.#fileLostMs < RESTORE_INTERVAL_MS) return;
+    this.#fileLostMs = nowMs();
+    this.#orRefuse(this.#journal, (journal) => {
+      if (journal.restoreFile()) log('info', 'the journal is on the disk again');
+    });
   }
 
   /**
@@ -388,8 +417,11 @@ export class PrimarySide {
     if (this.#link !== undefined) this.dropLink(this.#link.number, 'the primary stops');
     if (this.#journal instanceof Journal) {
       const { base, set } = this.#journal;
-      this.#journal.close();
-      return { base, set };
+      let isSaved = false;
+      this.#orRefuse(this.#journal, (journal) => {
+        isSaved = journal.close();
+      });
+      return { base, set, isSaved };
     }
     return generation === undefined ? undefined : { base: generation, set: this.#recent.all() };
   }

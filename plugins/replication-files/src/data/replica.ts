@@ -1,5 +1,5 @@
 /** The state of one replica in the data thread: stopped, primary or secondary, and what is known of the difference from the peer. */
-import { HoldfastError } from '@holdfast/sdk';
+import { HoldfastError, messageOf } from '@holdfast/sdk';
 import { InconsistentMarker } from '../journal/marker.js';
 import { Store } from '../store/store.js';
 import type { EpollSet } from '../system/epoll.js';
@@ -36,12 +36,10 @@ export class DataReplica {
     this.#changed();
   }
 
-  /** @param done called once; with the error if the command failed */
-  handle(command: DataCommand, done: (error?: unknown) => void): void {
+  /** @param done called once, when the command is done. @throws the error of a command that failed */
+  handle(command: DataCommand, done: () => void): void {
     if (command.kind === 'stop') {
-      this.#stop(() => {
-        done();
-      });
+      this.#stop(done);
       return;
     }
     this.#perform(command);
@@ -122,9 +120,9 @@ export class DataReplica {
       this.#store?.close();
       this.#store = undefined;
       this.#history = history;
-      const failure = this.#save(history);
+      this.#save(history);
       this.#changed();
-      done(failure);
+      done();
     };
     if (side instanceof PrimarySide) {
       side.finish(finish);
@@ -134,6 +132,19 @@ export class DataReplica {
     this.#pool.whenIdle(() => {
       finish(history);
     });
+  }
+
+  /** A module stops whatever the disk says; what cannot be saved costs a comparison later. */
+  #save(history: History | undefined): void {
+    try {
+      const failure = history === undefined ? undefined : saveHistory(this.#settings.stateDirectory, history);
+      if (failure !== undefined) {
+        const message = `what this node knows of its difference from the peer cannot be saved: ${failure}; after a restart they are compared`;
+        this.#report({ kind: 'log', level: 'warn', message });
+      }
+    } catch (error) {
+      this.#report({ kind: 'log', level: 'error', message: messageOf(error) });
+    }
   }
 
   /** @returns true: there is more to do at once */

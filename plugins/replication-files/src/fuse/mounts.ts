@@ -1,11 +1,12 @@
 /**
  * The mounts of one replica. The replicated directory is bind-mounted aside first: the aside mount is the backing tree, reachable while
- * something else covers the directory. Primary: our FUSE over the directory. Secondary: a read-only bind over it. Stopped: nothing.
+ * something else covers the directory. Secondary: a read-only bind over it. Primary: our FUSE over such a bind, so that an application whose
+ * file system is unmounted by a stranger gets errors, and never writes to the plain directory unnoticed. Stopped: nothing.
  *
  * Every mount is recorded in `mounts.json` before it is made, so that the next process removes what a killed one left: a dead FUSE mount
  * ("Transport endpoint is not connected"), the aside and the read-only binds.
  */
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { HoldfastError } from '@holdfast/sdk';
 import * as sys from '../system/calls.js';
@@ -14,6 +15,7 @@ import { EBUSY, EINVAL, ENOENT, errnoName } from '../system/errno.js';
 import { findHolders, mountsBelow, readMounts, type MountEntry } from './mount-table.js';
 import { WRITE_BYTES_MAX } from './protocol.js';
 
+const RECORD_BLOCK_BYTES = 16 << 10;
 export const FUSE_TYPE = 'fuse.holdfast';
 
 interface Recorded {
@@ -22,12 +24,17 @@ interface Recorded {
   readonly below: number;
 }
 
+interface Cover {
+  readonly directory: string;
+  readonly kind: 'read-only' | 'fuse';
+}
+
 export class Mounts {
   readonly #directories: readonly string[];
   readonly #stateDirectory: string;
   #asides: string[] = [];
   /** Mounts over the directories, in the order in which they were made. */
-  #covers: string[] = [];
+  #covers: Cover[] = [];
   #recorded: Recorded[] = [];
 
   constructor(directories: readonly string[], stateDirectory: string) {
@@ -45,7 +52,8 @@ export class Mounts {
         if (!detach(path)) break;
       }
     }
-    rmSync(this.#recordPath, { force: true });
+    this.#recorded = [];
+    this.#writeRecord();
   }
 
   /** @throws HoldfastError HF_REPLICATION_DIRECTORY_MISSING, HF_REPLICATION_SUBMOUNT */
@@ -112,7 +120,7 @@ export class Mounts {
       sys.close(fd);
       throw new HoldfastError('HF_REPLICATION_MOUNT', `mounting over ${directory}: ${errnoName(outcome)}`, { directory });
     }
-    this.#covers.push(directory);
+    this.#covers.push({ directory, kind: 'fuse' });
     return fd;
   }
 
@@ -127,13 +135,14 @@ export class Mounts {
     }
   }
 
-  /** Covers every directory with a read-only view of itself. */
+  /** Covers every directory with a read-only view of itself, unless it has one. */
   mountReadOnly(): void {
     for (const directory of this.#directories) {
+      if (this.#covers.some((cover) => cover.directory === directory)) continue;
       this.#record(directory);
       const path = sys.cString(directory);
       call('bind', directory, sys.mount(path, path, null, c.MS_BIND, null));
-      this.#covers.push(directory);
+      this.#covers.push({ directory, kind: 'read-only' });
       call('make private', directory, sys.mount(null, path, null, c.MS_PRIVATE, null));
       call('make read-only', directory, sys.mount(null, path, null, c.MS_REMOUNT | c.MS_BIND | c.MS_RDONLY, null));
     }
@@ -145,13 +154,23 @@ export class Mounts {
    */
   async uncover(force: boolean): Promise<void> {
     while (this.#covers.length > 0) {
-      const directory = this.#covers.at(-1) as string;
-      const outcome = await sys.umountWithoutBlocking(sys.cString(directory), force ? c.MNT_DETACH : 0);
+      const { directory, kind } = this.#covers.at(-1) as Cover;
+      // Who still reads the read-only view keeps what is open: nothing is written there.
+      const flags = force || kind === 'read-only' ? c.MNT_DETACH : 0;
+      const outcome = await sys.umountWithoutBlocking(sys.cString(directory), flags);
       if (outcome === -EBUSY) throw busy(directory);
       if (outcome < 0 && outcome !== -EINVAL && outcome !== -ENOENT) call('unmount', directory, outcome);
       this.#covers.pop();
       this.#unrecord(directory);
     }
+  }
+
+  /** The first directory that should show our FUSE and does not: somebody unmounted it, or mounted over it. */
+  strayed(): string | undefined {
+    const expected = this.#covers.filter(({ kind }) => kind === 'fuse');
+    if (expected.length === 0) return undefined;
+    const mounts = readMounts();
+    return expected.find(({ directory }) => mounts.findLast(({ path }) => path === directory)?.type !== FUSE_TYPE)?.directory;
   }
 
   /** Removes the aside mounts. The store must be closed. */
@@ -161,7 +180,6 @@ export class Mounts {
       this.#unrecord(aside);
     }
     this.#asides = [];
-    rmSync(this.#recordPath, { force: true });
   }
 
   get #recordPath(): string {
@@ -170,13 +188,34 @@ export class Mounts {
 
   #record(path: string): void {
     this.#recorded.push({ path, below: stacked(path) });
-    writeFileSync(this.#recordPath, JSON.stringify({ boot: bootId(), mounts: this.#recorded }));
+    this.#writeRecord();
   }
 
   #unrecord(path: string): void {
     const index = this.#recorded.findLastIndex((recorded) => recorded.path === path);
     if (index >= 0) this.#recorded.splice(index, 1);
-    writeFileSync(this.#recordPath, JSON.stringify({ boot: bootId(), mounts: this.#recorded }));
+    this.#writeRecord();
+  }
+
+  /**
+   * In place and at a size that is there from the start: mounting and unmounting must work on a full disk. Best-effort for that reason: a
+   * record that cannot be written costs only the cleaning up after a crash.
+   */
+  #writeRecord(): void {
+    const text = JSON.stringify({ boot: bootId(), mounts: this.#recorded });
+    try {
+      const fd = openSync(this.#recordPath, constants.O_WRONLY | constants.O_CREAT, 0o600);
+      try {
+        const bytes = Math.max(fstatSync(fd).size, Math.ceil(Buffer.byteLength(text) / RECORD_BLOCK_BYTES) * RECORD_BLOCK_BYTES);
+        const content = Buffer.alloc(bytes, ' ');
+        content.write(text);
+        writeSync(fd, content, 0, bytes, 0);
+      } finally {
+        closeSync(fd);
+      }
+    } catch {
+      // As said above.
+    }
   }
 }
 

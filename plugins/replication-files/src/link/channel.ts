@@ -18,8 +18,6 @@ import { tuneSocket } from './socket.js';
 
 const MSG_MORE = 0x8000;
 const PING_INTERVAL_MS = 1000;
-/** Below this, a record is copied into one buffer: one system call is cheaper than three. */
-const ONE_PIECE_BYTES = 16 << 10;
 const RECEIVE_BYTES = 2 * (LENGTH_BYTES + RECORD_BYTES_MAX + TAG_BYTES);
 
 /** What the owner of a channel sees; PING and PONG are the channel's own. */
@@ -31,7 +29,7 @@ export interface ChannelOptions {
   /** The peer is lost when it was silent for so long. */
   readonly silenceMaxMs: number;
   readonly nowMs: () => number;
-  /** Messages of one or more whole records, in order. May call `close`. */
+  /** Messages of one or more whole records, in order. Their data is valid until the call returns. May call `close`. */
   readonly onMessages: (messages: readonly Delivered[]) => void;
   /** Once, when the connection has ended for any reason but `close`; the descriptor is closed already. */
   readonly onLost: (error: HoldfastError) => void;
@@ -136,13 +134,13 @@ export class Channel {
   }
 
   #seal(): void {
-    const { length, sealed, tag } = this.#sealer.seal(this.#batch.view());
+    // What the socket has not taken of the last record lies in the sealer's buffer, which is about to be used again.
+    const left = this.#queue.pop();
+    if (left !== undefined) this.#queue.push(Buffer.from(left));
+    const record = this.#sealer.seal(this.#batch.view());
     this.#batch.clear();
-    const pieces = sealed.length <= ONE_PIECE_BYTES ? [Buffer.concat([length, sealed, tag])] : [length, sealed, tag];
-    for (const piece of pieces) {
-      this.#queue.push(piece);
-      this.#queuedBytes += piece.length;
-    }
+    this.#queue.push(record);
+    this.#queuedBytes += record.length;
   }
 
   #write(): void {
@@ -181,18 +179,21 @@ export class Channel {
     if (got < 0) return this.#lost(linkLost(`receiving failed: ${errnoName(got)}`));
     this.#have += got;
     this.#lastReceivedMs = this.#options.nowMs();
-    let messages: Delivered[];
+    const messages: Delivered[] = [];
+    let taken: number;
     try {
-      messages = this.#takeRecords();
+      taken = this.#takeRecords(messages);
     } catch (error) {
       return this.#lost(error instanceof HoldfastError ? error : linkLost(String(error)));
     }
+    // Data of the messages are views into what was received: it is moved only afterwards.
     if (messages.length > 0) this.#options.onMessages(messages);
+    this.#received.copyWithin(0, taken, this.#have);
+    this.#have -= taken;
   }
 
-  /** @throws WireError */
-  #takeRecords(): Delivered[] {
-    const messages: Delivered[] = [];
+  /** Opens every whole record that was received. @returns their bytes @throws WireError */
+  #takeRecords(messages: Delivered[]): number {
     let at = 0;
     for (;;) {
       const rest = this.#received.subarray(at, this.#have);
@@ -204,10 +205,8 @@ export class Channel {
       }
       at += bytes;
     }
-    this.#received.copyWithin(0, at, this.#have);
-    this.#have -= at;
     if (this.#batch.length > 0) this.flush();
-    return messages;
+    return at;
   }
 }
 

@@ -203,12 +203,18 @@ export class Pipeline {
 
   /** Applies, names it for the peer that does not have it, answers. */
   #perform(modification: Modification): void {
+    const isJournalled = !modification.isLocal && this.#flow !== 'connected';
+    // Named before too: when this process is killed between the two, the journal must not lack what is on the disk.
+    if (isJournalled) this.#name(modification);
     const outcome = modification.apply(this.#trees);
-    if (!modification.isLocal) {
-      modification.touch(this.#around.recorder());
-      if (this.#flow !== 'connected') this.#around.flushJournal();
-    }
+    if (isJournalled) this.#name(modification);
+    else if (!modification.isLocal) modification.touch(this.#around.recorder());
     this.#answer(modification, outcome);
+  }
+
+  #name(modification: Modification): void {
+    modification.touch(this.#around.recorder());
+    this.#around.flushJournal();
   }
 
   #answer(modification: Modification, outcome: number): void {

@@ -14,7 +14,11 @@ import { PROTOCOL_VERSION } from '../wire/limits.js';
 import { treeBytes } from './tree-size.js';
 import { DataThread, type UnsolicitedReport } from './data-thread.js';
 
-const RETRY_MS = 1000;
+/** Pauses between attempts double up to the maximum: the peer usually listens a moment after it is first asked. */
+/** How often the mounts are looked at. */
+const WATCH_MS = 500;
+const RETRY_MIN_MS = 50;
+const RETRY_MAX_MS = 1000;
 
 type Failure = NonNullable<ReplicationStatus['failure']>;
 
@@ -40,10 +44,12 @@ export class Replicator {
   /** Primary: the peer that is wanted. */
   #wanted: { readonly term: Term; readonly mode: ResyncMode } | undefined;
   #retry: NodeJS.Timeout | undefined;
+  #retryMs = RETRY_MIN_MS;
   #failure: Failure | undefined;
   /** Size of the tree when the last journal resync had finished, once it is known. */
   #measured: { readonly resync: ResyncSummary; readonly bytes: number } | undefined;
   #measuring: AbortController | undefined;
+  readonly #watch: NodeJS.Timeout;
 
   constructor(options: ReplicatorOptions, report: (report: ControlReport) => void, onDataEnd: (error: Error) => void) {
     this.#options = options;
@@ -66,6 +72,13 @@ export class Replicator {
       },
       onDataEnd,
     );
+    // An application must not work beside the replication: without its mount this process ends, and the agent hands over.
+    this.#watch = setInterval(() => {
+      const directory = this.#mounts.strayed();
+      if (directory !== undefined) {
+        onDataEnd(new HoldfastError('HF_REPLICATION_UNMOUNTED', `${directory} was unmounted or covered by somebody else`, { directory }));
+      }
+    }, WATCH_MS);
   }
 
   async run(command: Exclude<ControlCommand, { kind: 'open' | 'close' }>): Promise<void> {
@@ -80,6 +93,7 @@ export class Replicator {
         }
         this.#wanted = { term: command.term, mode: command.mode };
         this.#failure = undefined;
+        this.#retryMs = RETRY_MIN_MS;
         this.#attempt();
         return;
       case 'disconnect-peer':
@@ -103,6 +117,7 @@ export class Replicator {
       await this.#data.run({ kind: 'refuse' });
       await this.#stop(true);
     }
+    clearInterval(this.#watch);
     await this.#data.end();
   }
 
@@ -114,8 +129,7 @@ export class Replicator {
     const backing = this.#mounts.mountAside();
     try {
       await this.#data.run({ kind: 'become-primary', backing, base, fresh, force });
-      // Readers of the read-only view must not delay a takeover: they keep what they have open, nothing is written there.
-      await this.#mounts.uncover(true);
+      this.#mounts.mountReadOnly();
       await this.#data.run({ kind: 'serve', fuseFds: this.#options.directories.map((_, index) => this.#mounts.mountFuse(index, S_IFDIR)) });
     } catch (error) {
       await this.#rollBack(wasSecondary);
@@ -282,7 +296,8 @@ export class Replicator {
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => {
       this.#attempt();
-    }, RETRY_MS);
+    }, this.#retryMs);
+    this.#retryMs = Math.min(2 * this.#retryMs, RETRY_MAX_MS);
   }
 
   #setFailure(code: string, message: string): void {
@@ -333,6 +348,10 @@ export class Replicator {
         return;
       case 'state': {
         this.#state = message.state;
+        if (message.state.link === 'connected') {
+          this.#failure = undefined;
+          this.#retryMs = RETRY_MIN_MS;
+        }
         // Who held asks the core first; a new link is wanted by a new connectPeer.
         if (message.state.link === 'holding') this.#wanted = undefined;
         this.#measure();

@@ -7,7 +7,7 @@ import { HoldfastError } from '@holdfast/sdk';
 import { atimeOf, mtimeOf, timesBuffer } from '../secondary/times.js';
 import { isDirectory, type Handle } from '../store/handle.js';
 import { newObjectId, RESERVED_NAME, type Store } from '../store/store.js';
-import { EEXIST, EINVAL, ELOOP, ENOENT, errnoName } from '../system/errno.js';
+import { EDQUOT, EINVAL, ELOOP, ENOENT, ENOSPC, errnoName } from '../system/errno.js';
 
 const STASH = Buffer.from('stash');
 const TRASH = Buffer.from('trash');
@@ -29,6 +29,11 @@ export function must(what: string, outcome: number): number {
   return outcome;
 }
 
+/** No room for a name or a directory. */
+export function isFull(outcome: number): boolean {
+  return outcome === -ENOSPC || outcome === -EDQUOT;
+}
+
 interface Stashed {
   readonly handle: Handle;
   readonly name: Buffer;
@@ -38,7 +43,8 @@ interface Stashed {
 export class Stash {
   readonly #store: Store;
   readonly #root: number;
-  #directory: Handle;
+  /** Made when it is needed first. */
+  #directory: Handle | undefined;
   readonly #byId = new Map<bigint, Stashed>();
   /** The way down to what is being removed. */
   #removing: { readonly directory: Handle; readonly parent: Handle; readonly name: Buffer }[] = [];
@@ -47,10 +53,12 @@ export class Stash {
   constructor(store: Store, root: number) {
     this.#store = store;
     this.#root = root;
-    this.#directory = this.#makeDirectory(STASH);
-    for (const name of this.#list(this.#directory)) {
+    const directory = this.#lookUp(STASH);
+    this.#directory = directory;
+    if (directory === undefined) return;
+    for (const name of this.#list(directory)) {
       const text = name.toString('latin1');
-      const handle = store.lookup(this.#directory, name);
+      const handle = store.lookup(directory, name);
       if (typeof handle !== 'number' && ID_TEXT.test(text)) this.#byId.set(BigInt(`0x${text}`), { handle, name });
     }
   }
@@ -61,7 +69,8 @@ export class Stash {
   }
 
   /**
-   * Puts away what is under a name.
+   * Puts away what is under a name. On a full disk there may be no room even for that: then it is given up at once, what the source still
+   * has is made and copied anew.
    * @param object its id; 0n: it has none, nobody will ask for it
    */
   put(parent: Handle, name: Buffer, handle: Handle, object: bigint): void {
@@ -74,15 +83,38 @@ export class Stash {
     const isFindable = object !== 0n && known === undefined;
     const text = (isFindable ? object : newObjectId()).toString(16).padStart(16, '0');
     const stashed = { handle, name: Buffer.from(isFindable ? text : `${text}-unknown`) };
-    must(`putting "${name.toString()}" aside`, this.#store.rename(parent, name, this.#directory, stashed.name, 0));
+    const outcome = this.#moveIn(parent, name, stashed.name);
+    if (isFull(outcome)) {
+      this.#removeWhole(parent, name, handle);
+      return;
+    }
+    must(`putting "${name.toString()}" aside`, outcome);
     if (isFindable) this.#byId.set(object, stashed);
+  }
+
+  #moveIn(parent: Handle, name: Buffer, stashedName: Buffer): number {
+    const directory = this.#directory ?? this.#makeDirectory(STASH);
+    if (typeof directory === 'number') return directory;
+    this.#directory = directory;
+    return this.#store.rename(parent, name, directory, stashedName, 0);
+  }
+
+  #removeWhole(parent: Handle, name: Buffer, handle: Handle): void {
+    const what = `removing "${name.toString()}" from a full disk`;
+    if (!isDirectory(handle)) {
+      must(what, this.#store.unlink(parent, name));
+      this.#store.release(handle);
+      return;
+    }
+    this.#removing = [{ directory: handle, parent, name }];
+    while (this.#removing.length > 0) if (!this.#remove()) throw new TargetError(what, ENOSPC);
   }
 
   /** Moves a directory to its place. @returns false: not possible there at this moment */
   takeDirectory(object: bigint, parent: Handle, name: Buffer): boolean {
     const stashed = this.#byId.get(object);
     if (stashed === undefined) throw new Error('a directory was taken that is not in the stash');
-    const outcome = this.#store.rename(this.#directory, stashed.name, parent, name, 0);
+    const outcome = this.#store.rename(this.#directory as Handle, stashed.name, parent, name, 0);
     if (outcome === -EINVAL || outcome === -ELOOP) return false;
     must(`placing "${name.toString()}"`, outcome);
     this.#byId.delete(object);
@@ -93,16 +125,23 @@ export class Stash {
   drop(object: bigint): void {
     const stashed = this.#byId.get(object);
     if (stashed === undefined) return;
-    must('removing a stashed link', this.#store.unlink(this.#directory, stashed.name));
+    must('removing a stashed link', this.#store.unlink(this.#directory as Handle, stashed.name));
     this.#byId.delete(object);
   }
 
   /** Everything that is still here is superfluous. @throws TargetError */
   putAside(): void {
     this.#byId.clear();
+    if (this.#directory === undefined) return;
     const trash = this.#makeDirectory(TRASH);
-    const reserved = this.#reserved();
-    must('clearing the stash', this.#store.rename(reserved, STASH, trash, Buffer.from(newObjectId().toString(16)), 0));
+    if (typeof trash === 'number') {
+      // No room for a second directory: removed where it is.
+      if (!isFull(trash)) throw new TargetError('making the trash', trash);
+      while (this.giveUpSome());
+      return;
+    }
+    must('clearing the stash', this.#store.rename(this.#reserved(), STASH, trash, Buffer.from(newObjectId().toString(16)), 0));
+    this.#directory = undefined;
   }
 
   /** Removes a bounded number of superfluous objects. @returns false when nothing is left */
@@ -128,15 +167,17 @@ export class Stash {
   giveUpSome(): boolean {
     if (this.removeSome()) return true;
     this.#byId.clear();
-    const names = this.#list(this.#directory);
+    const directory = this.#directory;
+    if (directory === undefined) return false;
+    const names = this.#list(directory);
     for (const name of names.slice(0, REMOVED_PER_TICK)) {
-      const handle = this.#store.lookup(this.#directory, name);
+      const handle = this.#store.lookup(directory, name);
       if (typeof handle === 'number') continue;
       if (isDirectory(handle)) {
-        this.#removing.push({ directory: handle, parent: this.#directory, name });
+        this.#removing.push({ directory: handle, parent: directory, name });
         return this.#remove();
       }
-      if (this.#store.unlink(this.#directory, name) < 0) return false;
+      if (this.#store.unlink(directory, name) < 0) return false;
       this.#store.release(handle);
     }
     return names.length > 0;
@@ -192,14 +233,22 @@ export class Stash {
     return outcome;
   }
 
-  #makeDirectory(name: Buffer): Handle {
-    const reserved = this.#reserved();
-    const found = this.#store.lookup(reserved, name);
+  /** A directory in the reserved one, if it is there. */
+  #lookUp(name: Buffer): Handle | undefined {
+    const reserved = this.#store.lookup(this.#store.roots[this.#root] as Handle, RESERVED_NAME);
+    const found = typeof reserved === 'number' ? reserved : this.#store.lookup(reserved, name);
     if (typeof found !== 'number') return found;
     if (found !== -ENOENT) throw new TargetError(`opening ${name.toString()}`, found);
-    const made = this.#store.create(reserved, name, { mode: 0o040700, uid: 0, gid: 0, rdev: 0, target: undefined, id: newObjectId() });
-    if (typeof made === 'number' && made !== -EEXIST) throw new TargetError(`making ${name.toString()}`, made);
-    return made as Handle;
+    return undefined;
+  }
+
+  /** @returns -errno when there is no room */
+  #makeDirectory(name: Buffer): Handle | number {
+    const found = this.#lookUp(name);
+    if (found !== undefined) return found;
+    const reserved = this.#keepingTimes(() => this.#store.reservedDirectory(this.#root));
+    if (typeof reserved === 'number') return reserved;
+    return this.#store.create(reserved, name, { mode: 0o040700, uid: 0, gid: 0, rdev: 0, target: undefined, id: newObjectId() });
   }
 
   #list(directory: Handle): Buffer[] {

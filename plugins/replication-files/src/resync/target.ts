@@ -13,13 +13,13 @@ import { atimeOf, mtimeOf, timesBuffer } from '../secondary/times.js';
 import { isDirectory, isRegular, rootOf, typeOf, type Handle } from '../store/handle.js';
 import type { AttributeChange, Store } from '../store/store.js';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, S_IFLNK, S_IFMT } from '../system/constants.js';
-import { EDQUOT, EEXIST, EINVAL, ELOOP, ENOENT, ENOSPC, EOPNOTSUPP } from '../system/errno.js';
+import { EEXIST, EINVAL, ELOOP, ENOENT, ENOSPC, EOPNOTSUPP } from '../system/errno.js';
 import { WireError } from '../wire/bytes.js';
 import { SYMLINK_BYTES_MAX } from '../wire/limits.js';
 import { STATUS, type Answer, type Entry, type NewObject, type ResyncRequest, type Status, type TimeSpec } from '../wire/messages.js';
 import { digestsOf } from './content.js';
 import { placeOfDirectory } from './location.js';
-import { must, Stash, TargetError } from './stash.js';
+import { isFull, must, Stash, TargetError } from './stash.js';
 
 type Of<Kind extends ResyncRequest['kind']> = Extract<ResyncRequest, { kind: Kind }>;
 export type TargetRequest = Exclude<ResyncRequest, Of<'resync-sync'> | Of<'resync-finish'>>;
@@ -283,7 +283,7 @@ export class ResyncTarget {
   #withSpace(step: () => number): number {
     for (;;) {
       const outcome = step();
-      if ((outcome !== -ENOSPC && outcome !== -EDQUOT) || !this.#stashes.some((stash) => stash.giveUpSome())) return outcome;
+      if (!isFull(outcome) || !this.#stashes.some((stash) => stash.giveUpSome())) return outcome;
     }
   }
 
