@@ -161,6 +161,12 @@ function settle(draft: Draft, sequence: Sequence): void {
 
 /** Runs the sequence's next step. A start that is overtaken by an operator's stop ends between two steps. */
 function drive(draft: Draft, sequence: Sequence): void {
+  if (sequence.leaving && sequence.refused !== true && draft.state.replication.link === 'holding') {
+    // The link broke while the application was being stopped: a process that waits for a held write can neither end nor be killed.
+    issue(draft, { kind: 'refuse' });
+    draft.state = { ...draft.state, sequence: { ...sequence, refused: true } };
+    return;
+  }
   if (sequence.waitingFor !== undefined) return;
   const stop = draft.state.queue.find((command) => command.verb === 'stop');
   if (stop !== undefined && !sequence.leaving) {

@@ -109,6 +109,8 @@ export interface Sequence {
   readonly settle: { readonly quality: Quality; readonly reason: Reason };
   /** A stop must not be interrupted; a start may be overtaken by `stop`. */
   readonly leaving: boolean;
+  /** Held modifications were answered with an error, so that the application can end. */
+  readonly refused?: boolean;
 }
 
 export type Command =
