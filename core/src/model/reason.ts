@@ -40,6 +40,7 @@ const CATALOGUE = {
   peerSynchronised: '{peer} is synchronised',
   peerLost: 'no heartbeat from {peer} for {silentMs} ms on any link',
   peerStopped: 'remote stop: {peer} left cleanly',
+  handsOver: '{peer} has the data now and takes over',
   peerHandedOver: '{peer} handed over',
   linkLost: 'the replication link to {peer} was lost: {cause}',
   linkToPrimaryDown: 'the replication link to {peer} is down, this copy is as new as the last acknowledged write',

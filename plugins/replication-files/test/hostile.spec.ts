@@ -75,6 +75,7 @@ describe('a replicated pair in trouble', function () {
     );
     await goOn();
     assert.equal((await removing).code, 0);
+    assert.match(a.log.join('\n'), /the journal cannot be written and is kept in memory/);
     assert.equal(a.status.journalSince, generation(1));
     await b.start();
     await b.becomeSecondary(term2);

@@ -127,6 +127,23 @@ describe('a replicated pair', function () {
     assert.equal(await b.must('cat file second'), 'before\nheld\nalone\n');
   });
 
+  it('tries again at once when the peer is not a secondary yet', async () => {
+    const a = await lab.node({ name: 'a' });
+    const b = await lab.node({ name: 'b' });
+    await a.becomePrimary(1, { base: 1, fresh: true });
+    await a.connectPeer(1, 'compare');
+    await until(
+      () => a.status.failure !== undefined,
+      () => 'the first attempt to fail',
+    );
+    const startMs = performance.now();
+    await b.becomeSecondary(1);
+    await a.reach('connected');
+    const tookMs = performance.now() - startMs;
+    assert.ok(tookMs < 900, `connected after ${tookMs.toFixed(0)} ms`);
+    assert.equal(a.status.failure, undefined);
+  });
+
   it('notices a peer that stops answering without closing anything', async () => {
     const { a, b } = await lab.connectedPair({ lockTimeoutSeconds: 2 });
     const frozen = b.replicatorPid;
@@ -199,6 +216,7 @@ describe('a replicated pair', function () {
     await a.reach('connected');
     await assertIdentical(a, b);
     assert.equal(b.status.inconsistent, false);
+    assert.equal(a.status.failure, undefined, 'a link that is up has no failure');
   });
 });
 

@@ -3,7 +3,7 @@
  * durable, so that a module that fails at every boot stops too; operators' commands reset it.
  */
 import { reason, type Reason } from '../../model/reason.js';
-import { beginRestart, beginStop, beginWait } from './sequences.js';
+import { beginRestart, beginStop, beginWait, beginWithdraw } from './sequences.js';
 import type { Draft } from './draft.js';
 import type { Durable, MirrorState } from './types.js';
 
@@ -23,13 +23,15 @@ function counted(state: MirrorState): Durable | undefined {
 }
 
 /** An action that nobody asked for: counts in maxloop, and becomes a stop when the count is used up. */
-export function beginAutomatic(draft: Draft, kind: 'restart' | 'stopstart' | 'wait' | 'stop', cause: Reason, blockedMs = 0): void {
+export function beginAutomatic(draft: Draft, kind: 'restart' | 'stopstart' | 'withdraw' | 'wait' | 'stop', cause: Reason, blockedMs = 0): void {
   const durable = kind === 'stop' ? draft.state.durable : counted(draft.state);
   if (kind === 'stop') {
     beginStop(draft, cause);
   } else if (durable === undefined) {
     const { count } = draft.state.durable.loop;
     beginStop(draft, reason('maxloop', { count, cause: cause.code }));
+  } else if (kind === 'withdraw') {
+    beginWithdraw(draft, cause, durable);
   } else if (kind === 'restart') {
     beginRestart(draft, cause, durable);
   } else {

@@ -39,6 +39,26 @@ function loses(state: MirrorState, peer: NodeReport): boolean {
   return settings.node > peer.node;
 }
 
+/** This node serves the data but could not start the application, and there is a peer that might. */
+export function canWithdraw(state: MirrorState): boolean {
+  const { peer, detector, nowMs } = state;
+  if (state.phase !== 'ALONE' || state.withdrawn || state.replication.role !== 'primary' || state.replication.link === 'holding') return false;
+  return peer !== undefined && isAlive(detector, nowMs) && (peer.phase === 'SECOND' || peer.phase === 'WAIT');
+}
+
+/** Only until the peer has the data, or is gone: then this node must try again itself. */
+function decideWithdrawn(draft: Draft): void {
+  const { state } = draft;
+  const { peer } = state.settings;
+  if (state.replication.link === 'connected' && peerIsReadySecondary(state)) {
+    beginWait(draft, reason('handsOver', { peer }), { action: 'swap' });
+  } else if (isLost(state.detector, state.nowMs) || state.peer?.phase === 'STOP' || state.replication.link === 'holding') {
+    beginWait(draft, reason('peerStopped', { peer }), { action: 'stopstart' });
+  } else {
+    attachPeer(draft);
+  }
+}
+
 export function decidePrimary(draft: Draft): void {
   const { state } = draft;
   if (yieldToOtherPrimary(draft)) return;
@@ -50,6 +70,7 @@ export function decidePrimary(draft: Draft): void {
       reason('replicationFailed', { cause: state.replication.failure ?? 'the file system is gone' }),
     );
   }
+  if (state.withdrawn) return decideWithdrawn(draft);
   if (state.phase === 'PRIM' ? leftByPeer(draft) : state.replication.link === 'holding' && lostLink(draft)) return;
   if (decideResources(draft)) return;
   if (state.settings.hasAddresses && state.addressesObserved === 'absent') {
@@ -108,6 +129,7 @@ function attachPeer(draft: Draft): void {
     if (peerIsReadySecondary(state)) beginPrim(draft);
     return;
   }
+  // A withdrawn node comes here too, but never with a peer that is ready.
   if (state.replication.link !== 'none' || state.nowMs - state.connectIssuedMs < CONNECT_AGAIN_MS) return;
   const journalFits =
     peer.condition === 'outdated' && peer.lineage.current !== '' && peer.lineage.current === state.replication.journalSince;

@@ -81,6 +81,21 @@ export function beginWait(draft: Draft, why: Reason, options: { durable?: Durabl
   begin(draft, { name: options.action, steps, onAbort: 'ignore', settle: { quality: 'Transient', reason: why }, leaving: true }, why);
 }
 
+/**
+ * The application does not start here, but this node has the newest data: without it the peer could not go on. Everything of the application is
+ * taken down, the file system stays, and the peer is brought up to date; then it takes over.
+ */
+export function beginWithdraw(draft: Draft, why: Reason, durable: Durable): void {
+  const { state } = draft;
+  const steps: Step[] = [
+    act({ kind: 'persist', durable }, 'continue'),
+    ...stopGroups(state.groups, [], 'ALONE', 'ALONE', 'withdraw'),
+    ...(state.settings.hasAddresses && state.addresses === 'acquired' ? [act({ kind: 'releaseAddresses' }, 'continue')] : []),
+  ];
+  draft.state = { ...state, withdrawn: true };
+  begin(draft, { name: 'withdraw', steps, onAbort: 'ignore', settle: { quality: 'NotReady', reason: why }, leaving: false }, why);
+}
+
 /** WAIT to ALONE. `declared`: the operator's `prim`, which makes this copy the good one whatever its history. */
 export function beginAlone(draft: Draft, why: Reason, declared: boolean): void {
   const { state } = draft;

@@ -9,7 +9,7 @@ import { createDetector, detectorHeard, detectorTick, isAlive, isLost } from '..
 import { takeCommand } from './commands.js';
 import { become, explain, issue, type Draft } from './draft.js';
 import { beginAutomatic } from './loop-counter.js';
-import { decidePrimary, yieldToOtherPrimary } from './primary.js';
+import { canWithdraw, decidePrimary, yieldToOtherPrimary } from './primary.js';
 import { decideSecond } from './second.js';
 import { beginStop } from './sequences.js';
 import { decideWait } from './wait.js';
@@ -48,6 +48,7 @@ export function createMirror(settings: MirrorSettings, durable: Durable, clock: 
     queue: [],
     intent: 'decide',
     handingOver: false,
+    withdrawn: false,
     blockedUntilMs: 0,
     connectIssuedMs: Number.MIN_SAFE_INTEGER,
     nextActionId: 1,
@@ -147,7 +148,7 @@ function abort(draft: Draft, sequence: Sequence, why: Reason): void {
         draft.state = { ...draft.state, quality: 'NotReady', blockedUntilMs: draft.state.nowMs + RETRY_BLOCKED_MS };
         return;
       }
-      return beginAutomatic(draft, 'stopstart', why);
+      return canWithdraw(draft.state) ? beginAutomatic(draft, 'withdraw', why) : beginAutomatic(draft, 'stopstart', why);
     case 'ignore':
       return settle(draft, sequence);
   }
@@ -189,6 +190,7 @@ function runStep(draft: Draft, sequence: Sequence, current: Step): void {
       become(draft, current.phase, current.quality);
       // What the operator wanted of WAIT has come true; a probe that failed before would have left it standing.
       if (current.phase === 'ALONE' || current.phase === 'SECOND') draft.state = { ...draft.state, intent: 'decide' };
+      else draft.state = { ...draft.state, withdrawn: false };
       return advance(draft, sequence);
     case 'groups':
       draft.state = { ...draft.state, groups: current.groups };

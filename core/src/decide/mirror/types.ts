@@ -145,6 +145,8 @@ export interface MirrorState {
   readonly intent: 'decide' | 'prim' | 'second';
   /** Leaving in good order for the peer. */
   readonly handingOver: boolean;
+  /** ALONE, but the application cannot run here: this node only holds the newest data until the peer has it and takes over. */
+  readonly withdrawn: boolean;
   /** WAIT does not try again before this time (address taken by another host, step failed). */
   readonly blockedUntilMs: MonotonicMs;
   /** When connectPeer was issued last: the backend needs a moment until its status shows it. */

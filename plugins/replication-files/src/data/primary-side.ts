@@ -126,7 +126,8 @@ export class PrimarySide {
   #newJournal(base: string, set: DirtySet): Journal {
     return new Journal(this.#around.settings.stateDirectory, base, set, undefined, (reason) => {
       this.#fileLostMs = this.#around.nowMs();
-      this.#around.log('error', `the journal cannot be written and is kept in memory; if this node fails the trees are compared: ${reason}`);
+      const message = `the journal cannot be written and is kept in memory; if this node fails the trees are compared: ${reason}`;
+      this.#around.log('error', message);
     });
   }
 

@@ -139,7 +139,7 @@ export class DataReplica {
     try {
       const failure = history === undefined ? undefined : saveHistory(this.#settings.stateDirectory, history);
       if (failure !== undefined) {
-        const message = `what this node knows of its difference from the peer cannot be saved: ${failure}; after a restart they are compared`;
+        const message = `what differs from the peer cannot be saved, after a restart the trees are compared: ${failure}`;
         this.#report({ kind: 'log', level: 'warn', message });
       }
     } catch (error) {

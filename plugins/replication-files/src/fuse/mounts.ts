@@ -1,7 +1,7 @@
 /**
  * The mounts of one replica. The replicated directory is bind-mounted aside first: the aside mount is the backing tree, reachable while
- * something else covers the directory. Secondary: a read-only bind over it. Primary: our FUSE over such a bind, so that an application whose
- * file system is unmounted by a stranger gets errors, and never writes to the plain directory unnoticed. Stopped: nothing.
+ * something else covers the directory. Secondary: a read-only bind over it. Primary: our FUSE over such a bind, so that an application
+ * whose file system is unmounted by a stranger gets errors, and never writes to the plain directory unnoticed. Stopped: nothing.
  *
  * Every mount is recorded in `mounts.json` before it is made, so that the next process removes what a killed one left: a dead FUSE mount
  * ("Transport endpoint is not connected"), the aside and the read-only binds.

@@ -3,16 +3,13 @@
  * number in its direction, the length is authenticated with it: a record that was changed, repeated, left out or reordered does not open.
  * Keys are made for one connection and one direction, so that a nonce is never used twice.
  */
-import { createCipheriv, createDecipheriv, type CipherGCM, type DecipherGCM } from 'node:crypto';
+import { GcmOpener, GcmSealer, KEY_BYTES, TAG_BYTES } from '../system/gcm.js';
 import { WireError } from './bytes.js';
 import { RECORD_BYTES_MAX } from './limits.js';
 
-export const KEY_BYTES = 32;
-export const TAG_BYTES = 16;
+export { KEY_BYTES, TAG_BYTES };
 export const LENGTH_BYTES = 4;
 const NONCE_BYTES = 12;
-/** The cipher allocates what it returns: memory for small pieces is used again, for a large one the system maps (and clears) new pages. */
-const PIECE_BYTES = 64 << 10;
 
 class Nonce {
   readonly bytes = Buffer.alloc(NONCE_BYTES);
@@ -26,35 +23,33 @@ class Nonce {
   }
 }
 
-/** Runs `from` through the cipher into `into`, which may be the same bytes. */
-function transform(cipher: CipherGCM | DecipherGCM, from: Buffer, into: Buffer): void {
-  for (let at = 0; at < from.length; at += PIECE_BYTES) into.set(cipher.update(from.subarray(at, at + PIECE_BYTES)), at);
-}
-
 export class RecordSealer {
   private readonly nonce = new Nonce();
   private readonly record = Buffer.from(new ArrayBuffer(LENGTH_BYTES + RECORD_BYTES_MAX + TAG_BYTES));
+  private readonly gcm: GcmSealer;
 
-  constructor(private readonly key: Buffer) {}
+  constructor(key: Buffer) {
+    this.gcm = new GcmSealer(key);
+  }
 
   /** The record that carries `clear`, which may be reused at once; the record is valid until the next one is sealed. */
   seal(clear: Buffer): Buffer {
     if (clear.length === 0 || clear.length > RECORD_BYTES_MAX) throw new RangeError(`a record of ${clear.length} bytes`);
     const end = LENGTH_BYTES + clear.length;
-    this.record.writeUInt32LE(clear.length, 0);
-    const cipher = createCipheriv('aes-256-gcm', this.key, this.nonce.next());
-    cipher.setAAD(this.record.subarray(0, LENGTH_BYTES));
-    transform(cipher, clear, this.record.subarray(LENGTH_BYTES, end));
-    cipher.final();
-    this.record.set(cipher.getAuthTag(), end);
-    return this.record.subarray(0, end + TAG_BYTES);
+    const record = this.record.subarray(0, end + TAG_BYTES);
+    record.writeUInt32LE(clear.length, 0);
+    this.gcm.seal(this.nonce.next(), record.subarray(0, LENGTH_BYTES), clear, record.subarray(LENGTH_BYTES, end), record.subarray(end));
+    return record;
   }
 }
 
 export class RecordOpener {
   private readonly nonce = new Nonce();
+  private readonly gcm: GcmOpener;
 
-  constructor(private readonly key: Buffer) {}
+  constructor(key: Buffer) {
+    this.gcm = new GcmOpener(key);
+  }
 
   /**
    * Length in bytes of the whole record that starts `bytes`; undefined when not even its length is there.
@@ -73,14 +68,8 @@ export class RecordOpener {
    */
   open(record: Buffer): Buffer {
     const end = record.length - TAG_BYTES;
-    const decipher = createDecipheriv('aes-256-gcm', this.key, this.nonce.next(), { authTagLength: TAG_BYTES });
-    decipher.setAAD(record.subarray(0, LENGTH_BYTES));
-    decipher.setAuthTag(record.subarray(end));
     const content = record.subarray(LENGTH_BYTES, end);
-    transform(decipher, content, content);
-    try {
-      decipher.final();
-    } catch {
+    if (!this.gcm.open(this.nonce.next(), record.subarray(0, LENGTH_BYTES), content, content, record.subarray(end))) {
       throw new WireError('a record that does not authenticate');
     }
     return content;
