@@ -32,7 +32,10 @@ describe('the data connection', () => {
   it('delivers messages in order in both directions, however they are batched', () => {
     const received: Message[] = [];
     const answers: Message[] = [];
-    const wire = connectWire({ onPrimary: (messages) => answers.push(...messages), onSecondary: (messages) => received.push(...messages.map(kept)) });
+    const wire = connectWire({
+      onPrimary: (messages) => answers.push(...messages),
+      onSecondary: (messages) => received.push(...messages.map(kept)),
+    });
     try {
       const sizes = [0, 1, 4096, 1 << 20, 100, 1 << 20, 1 << 20, 65536, 7];
       const sent = sizes.map((size, index) => write(index + 1, randomBytes(size)));

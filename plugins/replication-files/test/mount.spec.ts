@@ -110,10 +110,10 @@ describe('a primary alone', function () {
   it('serves trees that are larger than its table of descriptors', async () => {
     const a = await lab.node({ name: 'a' });
     await a.becomePrimary(1, { base: 1, fresh: true });
-    await a.must('for d in $(seq 60); do mkdir $d && (cd $d && seq -f f%g 100 | xargs touch) || exit 1; done');
-    assert.equal((await a.must('find . -type f | wc -l')).trim(), '6000');
+    await a.must('for d in $(seq 45); do mkdir $d && (cd $d && seq -f f%g 100 | xargs touch) || exit 1; done');
+    assert.equal((await a.must('find . -type f | wc -l')).trim(), '4500');
     await a.must('find . -type f | xargs sh -c \'for f; do echo "$f" > "$f" || exit 1; done\' sh');
-    assert.equal((await a.must('cat */* | sort -u | wc -l')).trim(), '6000');
+    assert.equal((await a.must('cat */* | sort -u | wc -l')).trim(), '4500');
     await a.must('rm -r [0-9]*');
   });
 

@@ -62,7 +62,7 @@ describe('a replicated pair', function () {
 
   it('loses nothing that was acknowledged when the primary is killed, and copies only what changed when it returns', async () => {
     const { a, b } = await lab.connectedPair();
-    await a.must('head -c 30000000 /dev/urandom > large && mkdir m && for i in $(seq 200); do echo $i > m/$i; done');
+    await a.must('head -c 15000000 /dev/urandom > large && mkdir m && for i in $(seq 200); do echo $i > m/$i; done');
     await a.must('sync');
     await settle(a, b);
     // Written in a loop until the node dies: each acknowledged line is reported.
@@ -78,14 +78,14 @@ describe('a replicated pair', function () {
     assert.equal(b.status.journalSince, generation(1));
     const kept = (await b.must('tail -n 1 acknowledged')).trim();
     assert.ok(Number(kept) >= Number(lines.at(-1)), `line ${lines.at(-1)} was acknowledged, the survivor has ${kept}`);
-    await b.must('printf new | dd of=large bs=1 seek=20000000 conv=notrunc && rm m/7 && echo 2 > m/8 && mv m/9 nine');
+    await b.must('printf new | dd of=large bs=1 seek=10000000 conv=notrunc && rm m/7 && echo 2 > m/8 && mv m/9 nine');
     await a.start();
     await a.becomeSecondary(2);
     await b.connectPeer(2, 'journal');
     await b.reach('connected');
     await assertIdentical(a, b);
     const sent = b.status.lastResync?.bytesSent ?? Number.MAX_SAFE_INTEGER;
-    assert.ok(sent < 3_000_000, `${sent} bytes were sent for less than 100 KB of changes in 30 MB`);
+    assert.ok(sent < 1_500_000, `${sent} bytes were sent for less than 100 KB of changes in 15 MB`);
   });
 
   it('changes roles cleanly: nothing is left to copy after a stop', async () => {
@@ -177,7 +177,7 @@ describe('a replicated pair', function () {
     await b.kill();
     await a.reach('holding');
     await a.call({ call: 'continueAlone', term: { generation: generation(2), epoch: 2 }, base: generation(1) });
-    await a.must('head -c 60000000 /dev/urandom > large && mkdir t && for i in $(seq 300); do echo $i > t/$i; done');
+    await a.must('head -c 30000000 /dev/urandom > large && mkdir t && for i in $(seq 300); do echo $i > t/$i; done');
     let isOver = false;
     const working = a.run(WORK).then((result) => {
       isOver = true;
@@ -199,7 +199,7 @@ describe('a replicated pair', function () {
     await b.kill();
     await a.reach('holding');
     await a.call({ call: 'continueAlone', term: { generation: generation(2), epoch: 2 }, base: generation(1) });
-    await a.must('head -c 100000000 /dev/urandom > large');
+    await a.must('head -c 50000000 /dev/urandom > large');
     await b.start();
     await b.becomeSecondary(2);
     await a.connectPeer(2, 'journal');
@@ -223,11 +223,11 @@ describe('a replicated pair', function () {
 /** Names and content change until a file `stop` appears. */
 const WORK = [
   'i=0; while [ ! -e stop ]; do i=$((i+1)); echo $i > t/$i.new; mv t/$i.new t/$((i % 50)); echo $i >> t/log',
-  'printf $i | dd of=large bs=1 seek=$((i*100000 % 60000000)) conv=notrunc 2>/dev/null || exit 1; done',
+  'printf $i | dd of=large bs=1 seek=$((i*100000 % 30000000)) conv=notrunc 2>/dev/null || exit 1; done',
 ].join('; ');
 
 /** Until a checkpoint has passed on both nodes. */
 async function settle(a: LabNode, b: LabNode): Promise<void> {
   await assertIdentical(a, b);
-  await new Promise((resolve) => setTimeout(resolve, 3500));
+  await new Promise((resolve) => setTimeout(resolve, 3000));
 }

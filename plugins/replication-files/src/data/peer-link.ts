@@ -8,10 +8,6 @@ import type { Answer } from '../wire/messages.js';
 
 /** The resync's own numbers stay below. */
 const FIRST_SEQ = 2 ** 40;
-/** A larger write goes out in pieces of this size: the peer opens one while the next is sealed. */
-const WRITE_PIECE_BYTES = 128 << 10;
-
-type WriteBody = Extract<LiveBody, { kind: 'write' }>;
 
 export interface PeerLinkEvents {
   /** An answer that belongs to the running resync. */
@@ -51,27 +47,6 @@ export class PeerLink implements PeerRequests {
   }
 
   request(body: LiveBody, answered: (errno: number) => void): void {
-    if (body.kind === 'write' && body.data.length > WRITE_PIECE_BYTES) this.#writeInPieces(body, answered);
-    else this.#ask(body, answered);
-  }
-
-  /** Each piece is sent at once. `answered` is called when the last is answered, with the first failure. */
-  #writeInPieces({ object, offset, data }: WriteBody, answered: (errno: number) => void): void {
-    let left = Math.ceil(data.length / WRITE_PIECE_BYTES);
-    let failure = 0;
-    const pieceAnswered = (errno: number): void => {
-      if (failure === 0) failure = errno;
-      left -= 1;
-      if (left === 0) answered(failure);
-    };
-    for (let at = 0; at < data.length && this.channel.isOpen; at += WRITE_PIECE_BYTES) {
-      const piece = data.subarray(at, at + WRITE_PIECE_BYTES);
-      this.#ask({ kind: 'write', object, offset: offset + at, data: piece }, pieceAnswered);
-      this.channel.flush();
-    }
-  }
-
-  #ask(body: LiveBody, answered: (errno: number) => void): void {
     this.#seq += 1;
     this.#waiting.set(this.#seq, answered);
     // The union of bodies with a number is the union of requests; TypeScript does not distribute the spread.

@@ -36,7 +36,8 @@ const nothing = Buffer.alloc(TAG_BYTES);
 const abandoned = new FinalizationRegistry<Context>((context) => freeContext(context));
 
 function succeed(outcome: number): void {
-  if (outcome !== 1) throw new HoldfastError('HF_REPLICATION_CIPHER', `AES-256-GCM of this Node (OpenSSL ${process.versions.openssl}) failed`);
+  if (outcome !== 1)
+    throw new HoldfastError('HF_REPLICATION_CIPHER', `AES-256-GCM of this Node (OpenSSL ${process.versions.openssl}) failed`);
 }
 
 function contextFor(owner: object, init: Native<number>, key: Buffer): Context {
