@@ -6,7 +6,20 @@ import { MirrorSimulator } from './mirror-simulator.js';
 type Deed =
   | { readonly kind: 'run'; readonly ms: number }
   | {
-      readonly kind: 'power-cut' | 'boot' | 'start' | 'stop' | 'swap' | 'restart' | 'stopstart' | 'second' | 'fail' | 'link' | 'muffle';
+      readonly kind:
+        | 'power-cut'
+        | 'boot'
+        | 'start'
+        | 'stop'
+        | 'swap'
+        | 'restart'
+        | 'stopstart'
+        | 'second'
+        | 'fail'
+        | 'link'
+        | 'muffle'
+        | 'sleep'
+        | 'nap';
       readonly node: 'n1' | 'n2';
     }
   | { readonly kind: 'mend' };
@@ -29,6 +42,8 @@ const deed: fc.Arbitrary<Deed> = fc.oneof(
         'fail' as const,
         'link' as const,
         'muffle' as const,
+        'sleep' as const,
+        'nap' as const,
       ),
       node,
     }),
@@ -63,6 +78,14 @@ function play(simulator: MirrorSimulator, what: Deed): void {
       return simulator.boot(what.node);
     case 'fail':
       return simulator.failScript(what.node, 'start_prim');
+    case 'sleep':
+      simulator.pause(what.node);
+      pass(simulator, 3500);
+      return simulator.resume(what.node);
+    case 'nap':
+      simulator.pause(what.node);
+      pass(simulator, 700);
+      return simulator.resume(what.node);
     case 'muffle':
       return simulator.muffle(what.node, 1200);
     case 'link':

@@ -33,6 +33,10 @@ export interface SimulatedNode {
   /** Writes sent by clients that the primary holds. */
   held: number[];
   accepting: boolean;
+  /** Not scheduled: what comes waits, newest link news first, as sockets and pipes deliver it after a sleep. */
+  paused: boolean;
+  inbox: Fact[];
+  overdue: (() => void)[];
 }
 
 export interface SimulatorOptions {
@@ -59,7 +63,8 @@ export class MirrorSimulator {
     for (const name of ['n1', 'n2']) {
       const disk: Disk = { durable: durableAtFirst(options.replicated ?? true), writes: [], inconsistent: false, journal: undefined };
       const facts: ReplicationFacts = { role: 'stopped', link: 'none', inconsistent: false };
-      this.nodes.set(name, { name, disk, state: undefined, facts, resyncDoneMs: undefined, held: [], accepting: false });
+      const idle = { state: undefined, resyncDoneMs: undefined, held: [], accepting: false, paused: false, inbox: [], overdue: [] };
+      this.nodes.set(name, { name, disk, facts, ...idle });
       this.boot(name);
     }
   }
@@ -119,12 +124,35 @@ export class MirrorSimulator {
     node.state = undefined;
     node.held = [];
     node.accepting = false;
+    node.paused = false;
+    node.inbox = [];
+    node.overdue = [];
     node.resyncDoneMs = undefined;
     const connected = node.facts.link === 'connected';
     // A node that dies while it is in a pair forgets what it received recently: no usable journal.
     if (connected || node.facts.role !== 'primary') node.disk.journal = undefined;
     node.facts = { role: 'stopped', link: 'none', inconsistent: node.disk.inconsistent };
     this.breakLink(this.other(name));
+  }
+
+  /** The whole node sleeps, as a virtual machine that is paused. */
+  pause(name: string): void {
+    const node = this.node(name);
+    if (node.state === undefined || node.paused) return;
+    this.say(name, 'sleeps');
+    node.paused = true;
+  }
+
+  resume(name: string): void {
+    const node = this.node(name);
+    if (!node.paused) return;
+    this.say(name, 'wakes up');
+    node.paused = false;
+    const inbox = node.inbox.splice(0);
+    const linkNews = inbox.filter(({ kind }) => kind === 'replication');
+    for (const fact of linkNews) this.push(name, fact);
+    for (const run of node.overdue.splice(0)) run();
+    for (const fact of inbox.filter(({ kind }) => kind !== 'replication')) this.push(name, fact);
   }
 
   cut(from: string, to: string): void {
@@ -170,7 +198,7 @@ export class MirrorSimulator {
 
   /** A client writes to whoever serves; more than one server is what must never be. */
   write(): void {
-    const servers = [...this.nodes.values()].filter((node) => node.accepting);
+    const servers = [...this.nodes.values()].filter((node) => node.accepting && !node.paused);
     for (const server of servers) {
       const value = this.nextWrite;
       this.nextWrite += 1;
@@ -184,13 +212,16 @@ export class MirrorSimulator {
       server.held.push(value);
       return;
     }
+    // A peer that sleeps does not answer: neither does the primary.
+    if (server.facts.link === 'connected' && peer.paused) return;
     if (server.facts.link === 'connected') peer.disk.writes.push(value);
     server.disk.writes.push(value);
     this.acknowledged.push(value);
   }
 
   serving(): string[] {
-    return [...this.nodes.values()].filter((node) => node.accepting).map((node) => node.name);
+    const acknowledging = (node: SimulatedNode): boolean => node.accepting && !node.paused && node.facts.link !== 'holding';
+    return [...this.nodes.values()].filter(acknowledging).map((node) => node.name);
   }
 
   run(forMs: number): void {
@@ -211,7 +242,10 @@ export class MirrorSimulator {
     this.pending.push({
       atMs,
       run: () => {
-        if (this.node(name).state !== undefined && this.incarnation.get(name) === incarnation) run();
+        const node = this.node(name);
+        if (node.state === undefined || this.incarnation.get(name) !== incarnation) return;
+        if (node.paused) node.overdue.push(run);
+        else run();
       },
     });
   }
@@ -238,6 +272,10 @@ export class MirrorSimulator {
   private push(name: string, fact: Fact): void {
     const node = this.node(name);
     if (node.state === undefined) return;
+    if (node.paused) {
+      node.inbox.push(fact);
+      return;
+    }
     this.generation += 1;
     const freshGeneration = this.generation.toString(16).padStart(32, '0');
     const before = node.state;
@@ -285,6 +323,7 @@ export class MirrorSimulator {
         if (action.fresh) node.disk.journal = undefined;
         else if (node.facts.role === 'secondary' || node.disk.journal !== undefined) node.disk.journal = action.base;
         this.setFacts(node, { role: 'primary', link: 'none' });
+        this.breakLink(this.other(node.name));
         return undefined;
       case 'becomeSecondary':
         node.disk.journal = undefined;

@@ -87,7 +87,10 @@ describe('a mirror of two nodes', () => {
 
   it('hands over when the replicator of the primary is killed, and takes the node back with a new one', async () => {
     const [primary, secondary] = roles();
-    const replicators = cluster.machine(primary).pids().filter(({ command }) => command.includes('replication-files'));
+    const replicators = cluster
+      .machine(primary)
+      .pids()
+      .filter(({ command }) => command.includes('replication-files'));
     assert.ok(replicators.length > 0);
     for (const { hostPid } of replicators) process.kill(hostPid, 'SIGKILL');
     await waitFor('the other node to serve', RECOVERY_MS, () => cluster.primary() === secondary);

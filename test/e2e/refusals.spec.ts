@@ -104,13 +104,20 @@ describe('refusals', () => {
 
   it('gives the application the error when the disk of the primary is full, and acknowledges nothing', async () => {
     const node = cluster.machine('n1');
-    const full = await node.exec(['sh', '-c', `dd if=/dev/zero of=${LEDGER.directory}/filler bs=1M 2>&1; sync`], { timeoutMs: 120_000 });
+    const full = await node.exec(
+      [
+        'sh',
+        '-c',
+        `dd if=/dev/zero of=${LEDGER.directory}/filler bs=1M 2>&1; dd if=/dev/zero of=${LEDGER.directory}/filler2 bs=1k 2>&1; sync`,
+      ],
+      { timeoutMs: 120_000 },
+    );
     assert.match(full.stdout, /No space left/);
     await waitFor('the ledger to refuse writes', RECOVERY_MS, async () => {
       const answer = await cluster.lab.client.exec(['curl', '-s', '--max-time', '2', '-d', 'x', `http://${VIRTUAL_IP}:8080/append`]);
       return answer.code !== 0 || /error|No space/i.test(answer.stdout);
     });
-    await cluster.machine(cluster.primary() ?? 'n1').run(['rm', `${LEDGER.directory}/filler`]);
+    await cluster.machine(cluster.primary() ?? 'n1').run(['rm', `${LEDGER.directory}/filler`, `${LEDGER.directory}/filler2`]);
     await client.waitForMore(100, RECOVERY_MS);
     await waitFor(
       'a synchronised pair',

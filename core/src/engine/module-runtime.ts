@@ -228,16 +228,18 @@ export class ModuleRuntime {
   }
 
   private async run({ id, action }: IssuedAction): Promise<void> {
-    try {
-      await this.perform(action);
-      const { replica } = this.parts;
-      // What the action changed must be known before its completion is: a role that is still "stopped" would look like a failure.
-      if (replica !== undefined) this.takeReplicationFacts(replica);
-      this.push({ kind: 'actionDone', id });
-    } catch (error) {
-      this.write('C', action.kind, messageOf(error), error instanceof HoldfastError ? { code: error.code, ...error.details } : undefined);
-      this.push({ kind: 'actionDone', id, error: messageOf(error) });
+    const failure = await this.perform(action).then(
+      () => undefined,
+      (error: unknown) => error ?? new Error('unknown'),
+    );
+    if (failure !== undefined) {
+      const details = failure instanceof HoldfastError ? { code: failure.code, ...failure.details } : undefined;
+      this.write('C', action.kind, messageOf(failure), details);
     }
+    const { replica } = this.parts;
+    // What the action changed must be known before its completion is: a role that is still "stopped" would look like a failure.
+    if (replica !== undefined) this.takeReplicationFacts(replica);
+    this.push({ kind: 'actionDone', id, ...(failure === undefined ? {} : { error: messageOf(failure) }) });
   }
 
   private async perform(action: IssuedAction['action']): Promise<void> {

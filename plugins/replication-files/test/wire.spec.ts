@@ -1,5 +1,5 @@
 import { strict as assert } from 'node:assert';
-import { randomBytes } from 'node:crypto';
+import { createCipheriv, randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { ByteReader, ByteWriter, WireError } from '../src/wire/bytes.js';
 import { decodeMessages, refusedName } from '../src/wire/decode.js';
@@ -206,6 +206,21 @@ describe('sealed records', () => {
       const record = sealed(sealer, clear);
       assert.equal(opener.recordBytes(record), record.length);
       assert.ok(opener.open(record).equals(clear));
+    }
+  });
+
+  it('are what node:crypto makes of the same key and number', () => {
+    const key = randomBytes(32);
+    const sealer = new RecordSealer(key);
+    for (const number of [0, 1, 2]) {
+      const clear = randomBytes(100_000 + number);
+      const nonce = Buffer.alloc(12);
+      nonce.writeUInt32LE(number);
+      const length = Buffer.alloc(4);
+      length.writeUInt32LE(clear.length);
+      const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(length);
+      const expected = Buffer.concat([length, cipher.update(clear), cipher.final(), cipher.getAuthTag()]);
+      assert.ok(sealer.seal(clear).equals(expected), `record ${number}`);
     }
   });
 

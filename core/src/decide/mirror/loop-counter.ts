@@ -23,7 +23,12 @@ function counted(state: MirrorState): Durable | undefined {
 }
 
 /** An action that nobody asked for: counts in maxloop, and becomes a stop when the count is used up. */
-export function beginAutomatic(draft: Draft, kind: 'restart' | 'stopstart' | 'withdraw' | 'wait' | 'stop', cause: Reason, blockedMs = 0): void {
+export function beginAutomatic(
+  draft: Draft,
+  kind: 'restart' | 'stopstart' | 'withdraw' | 'wait' | 'stop',
+  cause: Reason,
+  blockedMs = 0,
+): void {
   const durable = kind === 'stop' ? draft.state.durable : counted(draft.state);
   if (kind === 'stop') {
     beginStop(draft, cause);

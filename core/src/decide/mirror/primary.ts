@@ -15,9 +15,11 @@ const CONNECT_AGAIN_MS = 2000;
  * Another primary: only after a cut without a witness, or when this node slept while the peer took over. Who must go is decided alike on
  * both sides. Returns true when this node gives up.
  */
-export function yieldToOtherPrimary(draft: Draft): boolean {
+function yieldToOtherPrimary(draft: Draft): boolean {
   const { state } = draft;
   const peer = state.peer;
+  // It holds its writes: it has acknowledged nothing without this node, and goes when it hears of us.
+  if (peer?.link === 'holding') return false;
   if (peer === undefined || !isAlive(state.detector, state.nowMs) || (peer.phase !== 'ALONE' && peer.phase !== 'PRIM')) return false;
   const order = compareLineages(state.durable.lineage, peer.lineage);
   if (order === 'second-newer') {
@@ -42,7 +44,8 @@ function loses(state: MirrorState, peer: NodeReport): boolean {
 /** This node serves the data but could not start the application, and there is a peer that might. */
 export function canWithdraw(state: MirrorState): boolean {
   const { peer, detector, nowMs } = state;
-  if (state.phase !== 'ALONE' || state.withdrawn || state.replication.role !== 'primary' || state.replication.link === 'holding') return false;
+  if (state.phase !== 'ALONE' || state.withdrawn || state.replication.role !== 'primary' || state.replication.link === 'holding')
+    return false;
   return peer !== undefined && isAlive(detector, nowMs) && (peer.phase === 'SECOND' || peer.phase === 'WAIT');
 }
 

@@ -160,7 +160,7 @@ export function beginContinueAlone(draft: Draft, why: Reason): void {
     ...(state.settings.replicated ? [act({ kind: 'disconnectPeer' }, 'continue')] : []),
     persist(durable),
     enter('ALONE'),
-    { kind: 'awaitPeerOutdated' },
+    { kind: 'awaitPeerOutdated', before: state.durable },
     ...(state.settings.replicated ? [act({ kind: 'continueAlone', term: termOf(durable), base: durable.peerBase })] : []),
     ...(state.phase === 'PRIM' ? [scriptStep('transition', 'PRIM', 'ALONE', 'alone')] : []),
     ...startGroups(state.groups, GROUPS_OF.ALONE, state.phase, 'ALONE', 'alone'),

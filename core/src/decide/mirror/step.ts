@@ -3,15 +3,15 @@
  * transition on every machine. A fact is absorbed first; then the sequence under way is driven as far as it goes without waiting; and when
  * none is under way, the next command or the rules of the present phase may begin one.
  */
-import { LINEAGE_EMPTY } from '../../model/generation.js';
+import { compareLineages, LINEAGE_EMPTY } from '../../model/generation.js';
 import { reason, type Reason } from '../../model/reason.js';
 import { createDetector, detectorHeard, detectorTick, isAlive, isLost } from '../detector.js';
 import { takeCommand } from './commands.js';
 import { become, explain, issue, type Draft } from './draft.js';
 import { beginAutomatic } from './loop-counter.js';
-import { canWithdraw, decidePrimary, yieldToOtherPrimary } from './primary.js';
+import { canWithdraw, decidePrimary } from './primary.js';
 import { decideSecond } from './second.js';
-import { beginStop } from './sequences.js';
+import { beginStop, beginWait } from './sequences.js';
 import { decideWait } from './wait.js';
 import type { Durable, MirrorEvent, MirrorSettings, MirrorState, Sequence, Step, Transition } from './types.js';
 
@@ -59,7 +59,9 @@ export function createMirror(settings: MirrorSettings, durable: Durable, clock: 
 }
 
 export function step(state: MirrorState, event: MirrorEvent): Transition {
-  const clocked = { ...state, nowMs: event.nowMs, wallMs: event.wallMs, freshGeneration: event.freshGeneration };
+  // Whatever event comes first after a sleep must notice it: silence that was our own is nobody's death.
+  const detector = detectorTick(state.detector, event.nowMs);
+  const clocked = { ...state, detector, nowMs: event.nowMs, wallMs: event.wallMs, freshGeneration: event.freshGeneration };
   const draft: Draft = { state: clocked, actions: [], reasons: [] };
   absorb(draft, event);
   for (let turn = 0; ; turn += 1) {
@@ -78,7 +80,6 @@ function absorb(draft: Draft, event: MirrorEvent): void {
   const { state } = draft;
   switch (event.kind) {
     case 'tick':
-      draft.state = { ...state, detector: detectorTick(state.detector, event.nowMs) };
       return;
     case 'heartbeat': {
       const detector = detectorHeard(state.detector, event.link, event.receivedMs, event.agentTickAgeMs, event.goodbye);
@@ -196,26 +197,28 @@ function runStep(draft: Draft, sequence: Sequence, current: Step): void {
       draft.state = { ...draft.state, groups: current.groups };
       return advance(draft, sequence);
     case 'awaitPeerOutdated':
-      return awaitPeerOutdated(draft, sequence);
+      return awaitPeerOutdated(draft, sequence, current.before);
     case 'awaitPeerPrimary':
       return awaitPeerPrimary(draft, sequence, current.limitMs);
   }
 }
 
-/** The held writes may go on once the peer cannot take over with what it has: it said so, has left, or is dead. */
-function awaitPeerOutdated(draft: Draft, sequence: Sequence): void {
+/**
+ * The held writes may go on once the peer cannot take over with what it has: it said so, has left, or is dead. A peer that took over already
+ * (this node slept, and learned of the broken link first) is right: nothing was acknowledged in our new generation, so it never was.
+ */
+function awaitPeerOutdated(draft: Draft, sequence: Sequence, before: Durable): void {
   const { state } = draft;
   const { peer, detector, durable } = state;
-  const running = sequence;
-  if (peer !== undefined && (peer.phase === 'ALONE' || peer.phase === 'PRIM') && isAlive(detector, state.nowMs)) {
+  const leads = peer !== undefined && (peer.phase === 'ALONE' || peer.phase === 'PRIM') && isAlive(detector, state.nowMs);
+  if (leads && compareLineages(before.lineage, peer.lineage) === 'second-newer') {
     endSequence(draft);
-    if (yieldToOtherPrimary(draft)) return;
-    draft.state = { ...draft.state, sequence: running };
+    return beginWait(draft, reason('deposed', { peer: peer.node }), { durable: { ...before, loop: durable.loop }, action: 'deposed' });
   }
   const heard = isAlive(detector, state.nowMs) && peer !== undefined;
   const told = heard && peer.seenGeneration === durable.lineage.current && peer.condition !== 'uptodate';
   const left = heard && (peer.phase === 'STOP' || peer.phase === 'WAIT');
-  if (told || left || isLost(detector, state.nowMs)) advance(draft, running);
+  if (told || left || isLost(detector, state.nowMs)) advance(draft, sequence);
 }
 
 function awaitPeerPrimary(draft: Draft, sequence: Sequence, limitMs: number): void {

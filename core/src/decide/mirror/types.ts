@@ -90,7 +90,8 @@ export type Step =
   | { readonly kind: 'act'; readonly action: Action; readonly onFailure: 'abort' | 'continue' }
   | { readonly kind: 'enter'; readonly phase: Phase; readonly quality: Quality }
   | { readonly kind: 'groups'; readonly groups: readonly ScriptGroup[] }
-  | { readonly kind: 'awaitPeerOutdated' }
+  /** `before`: what was durable before the new generation, to go back to while nothing was acknowledged in it. */
+  | { readonly kind: 'awaitPeerOutdated'; readonly before: Durable }
   | { readonly kind: 'awaitPeerPrimary'; readonly limitMs: number };
 
 export interface Sequence {

@@ -2,6 +2,7 @@
 import { workerData } from 'node:worker_threads';
 import { OUT_HEADER_BYTES, WRITE_BYTES_MAX } from '../fuse/protocol.js';
 import * as sys from '../system/calls.js';
+import { SYNC_FILE_RANGE_WRITE } from '../system/constants.js';
 import { BOX, BOX_STATE, BOX_WORDS, CALLS, type PoolCall, type PoolWorkerData } from './pool.js';
 
 const { shared, index, eventFd } = workerData as PoolWorkerData;
@@ -15,10 +16,13 @@ function word(at: number): number {
   return box[at] as number;
 }
 
+function offset(): number {
+  return (word(BOX.offsetLow) >>> 0) + word(BOX.offsetHigh) * 4294967296;
+}
+
 /** Answers FUSE READ; bytes after a failure are not sent. */
 function readAndReply(): number {
-  const offset = (word(BOX.offsetLow) >>> 0) + word(BOX.offsetHigh) * 4294967296;
-  const outcome = sys.pread(word(BOX.fd), content, word(BOX.length), offset);
+  const outcome = sys.pread(word(BOX.fd), content, word(BOX.length), offset());
   const length = OUT_HEADER_BYTES + Math.max(outcome, 0);
   reply.writeUInt32LE(length, 0);
   reply.writeInt32LE(Math.min(outcome, 0), 4);
@@ -36,6 +40,8 @@ function perform(call: PoolCall): number {
       return sys.fdatasync(word(BOX.fd));
     case 'syncfs':
       return sys.syncfs(word(BOX.fd));
+    case 'write-back':
+      return sys.syncFileRange(word(BOX.fd), offset(), word(BOX.length) >>> 0, SYNC_FILE_RANGE_WRITE);
     case 'read':
       return readAndReply();
   }

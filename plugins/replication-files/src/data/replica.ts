@@ -9,6 +9,7 @@ import type { Pool } from './pool.js';
 import { PrimarySide } from './primary-side.js';
 import { SecondarySide } from './secondary-side.js';
 import type { RoleSurroundings } from './surroundings.js';
+import { WriteBehind } from './write-behind.js';
 
 type Command<Kind extends DataCommand['kind']> = Extract<DataCommand, { kind: Kind }>;
 
@@ -97,7 +98,7 @@ export class DataReplica {
     const known = this.#history;
     // A stopped node's knowledge counts from one generation; a secondary's, from the generation that it was connected in.
     const usable = !command.fresh && !this.#marker.isSet && known !== undefined && (fromSecondary || known.base === command.base);
-    this.#store ??= new Store(command.backing);
+    this.#store ??= this.#open(command.backing);
     if (usable) eraseCleanMark(this.#settings.stateDirectory);
     else eraseHistory(this.#settings.stateDirectory);
     this.#marker.clear();
@@ -108,9 +109,15 @@ export class DataReplica {
   #becomeSecondary(command: Command<'become-secondary'>): void {
     if (this.#side !== undefined)
       throw new HoldfastError('HF_REPLICATION_STATE', 'the replica must be stopped before it becomes secondary');
-    this.#store ??= new Store(command.backing);
+    this.#store ??= this.#open(command.backing);
     this.#side = new SecondarySide(this.#surroundings(), command.endpoint, this.#history);
     this.#history = undefined;
+  }
+
+  #open(backing: readonly string[]): Store {
+    const store = new Store(backing);
+    new WriteBehind(store, this.#pool).follow();
+    return store;
   }
 
   #stop(done: () => void): void {

@@ -57,6 +57,8 @@ export class Store {
   readonly roots: readonly Handle[];
   /** Attributes of the object that the last successful `lookup`, `create` or `attributes` met. Overwritten by the next. */
   readonly stat = new Stat();
+  /** Told of every successful `write`. */
+  onWritten: ((handle: Handle, offset: number, length: number) => void) | undefined;
   readonly #rootFds: readonly number[];
   readonly #descriptors: Descriptors;
   readonly #nameA = Buffer.from(new ArrayBuffer(c.PATH_BYTES_MAX + 1));
@@ -288,7 +290,9 @@ export class Store {
       if (more < 0) return more;
       done += more;
     }
-    return done === -EBADF ? -EROFS : done;
+    if (done < 0) return done === -EBADF ? -EROFS : done;
+    this.onWritten?.(handle, offset, done);
+    return done;
   }
 
   /** @returns bytes read (fewer at the end of the file) or -errno */

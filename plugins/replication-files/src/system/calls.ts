@@ -38,6 +38,7 @@ const utimensatC = bind('int utimensat(int, void*, void*, int)');
 const fsyncC = bind('int fsync(int)');
 const fdatasyncC = bind('int fdatasync(int)');
 const syncfsC = bind('int syncfs(int)');
+const syncFileRangeC = bind('int sync_file_range(int, int64_t, int64_t, uint32_t)');
 const getdentsC = bind('int64_t getdents64(int, void*, uint64_t)');
 const lseekC = bind('int64_t lseek64(int, int64_t, int)');
 const fallocateC = bind('int fallocate64(int, int, int64_t, int64_t)');
@@ -105,6 +106,8 @@ export const utimensat = (fd: number, path: Uint8Array, times: Uint8Array, flags
 export const fsync = (fd: number): number => result(fsyncC(fd));
 export const fdatasync = (fd: number): number => result(fdatasyncC(fd));
 export const syncfs = (fd: number): number => result(syncfsC(fd));
+export const syncFileRange = (fd: number, offset: number, length: number, flags: number): number =>
+  result(syncFileRangeC(fd, offset, length, flags));
 export const getdents64 = (fd: number, into: Uint8Array, length: number): number => result(getdentsC(fd, into, length));
 /** Offsets of directories are hashes that exceed 2^53: those are passed as bigint. */
 export const lseek = (fd: number, offset: number | bigint, whence: number): number => result(lseekC(fd, offset, whence));

@@ -31,6 +31,7 @@ export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;
 
 export const RWF_NOWAIT = 8;
+export const SYNC_FILE_RANGE_WRITE = 2;
 
 export const UTIME_OMIT = 0x3ffffffe;
 
