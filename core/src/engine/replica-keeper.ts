@@ -1,7 +1,8 @@
 /**
- * A replica whose process may die: the module goes on with a new one. Nothing is lost by that (what the dead process had not acknowledged was
- * never acknowledged), but its mounts are dead until a new process cleans them, which is the first thing that it does. So the replica is opened
- * again as soon as the module lets go of it, or wants a role again.
+ * A replica whose process may die: the module goes on with a new one. Nothing is lost by that (what the dead process had not acknowledged
+ * was
+ * never acknowledged), but its mounts are dead until a new process cleans them, which is the first thing that it does. So the replica is
+ * opened again as soon as the module lets go of it, or wants a role again.
  */
 import type { Log, Replica, ReplicationBackend, ReplicationOptions, ReplicationStatus, ResyncMode, Term } from '@holdfast/sdk';
 import { messageOf } from '@holdfast/sdk';

@@ -82,8 +82,8 @@ export function beginWait(draft: Draft, why: Reason, options: { durable?: Durabl
 }
 
 /**
- * The application does not start here, but this node has the newest data: without it the peer could not go on. Everything of the application is
- * taken down, the file system stays, and the peer is brought up to date; then it takes over.
+ * The application does not start here, but this node has the newest data: without it the peer could not go on. Everything of the
+ * application is taken down, the file system stays, and the peer is brought up to date; then it takes over.
  */
 export function beginWithdraw(draft: Draft, why: Reason, durable: Durable): void {
   const { state } = draft;

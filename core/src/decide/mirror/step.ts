@@ -204,7 +204,8 @@ function runStep(draft: Draft, sequence: Sequence, current: Step): void {
 }
 
 /**
- * The held writes may go on once the peer cannot take over with what it has: it said so, has left, or is dead. A peer that took over already
+ * The held writes may go on once the peer cannot take over with what it has: it said so, has left, or is dead. A peer that took over
+ * already
  * (this node slept, and learned of the broken link first) is right: nothing was acknowledged in our new generation, so it never was.
  */
 function awaitPeerOutdated(draft: Draft, sequence: Sequence, before: Durable): void {
