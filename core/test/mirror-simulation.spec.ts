@@ -148,7 +148,7 @@ describe('mirror simulation', () => {
         const phases = [simulator.node('n1').state?.phase, simulator.node('n2').state?.phase].sort();
         assert.deepEqual(phases, ['PRIM', 'SECOND'], simulator.log.slice(-60).join('\n'));
       }),
-      { numRuns: 60 },
+      { numRuns: Number(process.env['SIMULATION_RUNS'] ?? 300) / 5 },
     );
   }).timeout(120_000);
 });

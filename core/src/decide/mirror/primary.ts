@@ -18,14 +18,16 @@ const CONNECT_AGAIN_MS = 2000;
 function yieldToOtherPrimary(draft: Draft): boolean {
   const { state } = draft;
   const peer = state.peer;
-  // It holds its writes: it has acknowledged nothing without this node, and goes when it hears of us.
-  if (peer?.link === 'holding') return false;
-  if (peer === undefined || !isAlive(state.detector, state.nowMs) || (peer.phase !== 'ALONE' && peer.phase !== 'PRIM')) return false;
+  if (peer === undefined) return false;
   const order = compareLineages(state.durable.lineage, peer.lineage);
+  // Lineages only grow: a newer one counts whatever the peer does now, also when it has stopped again.
   if (order === 'second-newer') {
     beginWait(draft, reason('deposed', { peer: peer.node }), { action: 'deposed' });
     return true;
   }
+  if (!isAlive(state.detector, state.nowMs) || (peer.phase !== 'ALONE' && peer.phase !== 'PRIM')) return false;
+  // It holds its writes: it has acknowledged nothing without this node, and goes when it hears of us.
+  if (peer.link === 'holding') return false;
   if (order !== 'first-newer' && loses(state, peer)) {
     beginWait(draft, reason('splitBrain', { peer: peer.node }), { action: 'splitbrain' });
     return true;

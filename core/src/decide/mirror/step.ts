@@ -211,8 +211,7 @@ function runStep(draft: Draft, sequence: Sequence, current: Step): void {
 function awaitPeerOutdated(draft: Draft, sequence: Sequence, before: Durable): void {
   const { state } = draft;
   const { peer, detector, durable } = state;
-  const leads = peer !== undefined && (peer.phase === 'ALONE' || peer.phase === 'PRIM') && isAlive(detector, state.nowMs);
-  if (leads && compareLineages(before.lineage, peer.lineage) === 'second-newer') {
+  if (peer !== undefined && compareLineages(before.lineage, peer.lineage) === 'second-newer') {
     endSequence(draft);
     return beginWait(draft, reason('deposed', { peer: peer.node }), { durable: { ...before, loop: durable.loop }, action: 'deposed' });
   }
