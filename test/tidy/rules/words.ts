@@ -24,7 +24,7 @@ export function silentExceptions(file: SourceFile): readonly Finding[] {
   return findMatches(file, pattern, (directive) => `"${directive.trim()}" without a reason`);
 }
 
-/** An absolute path below a home or a work folder; `\${folder}/work/` and `https://host/home/` are not absolute. */
+/** An absolute path below a home or a work folder; the same words behind a placeholder or a host name are not absolute. */
 export function machinePaths(file: SourceFile): readonly Finding[] {
   const pattern = /(?<![\w.)}\]/-])\/(?:(?:work|home|root)\/|tmp\/brief)/g;
   return findMatches(file, pattern, (path) => `"${path}" is a path of one machine`);

@@ -141,9 +141,6 @@ function abort(draft: Draft, sequence: Sequence, why: Reason): void {
   switch (sequence.onAbort) {
     case 'toStop':
       return beginStop(draft, why);
-    case 'blocked':
-      draft.state = { ...draft.state, quality: 'NotReady', blockedUntilMs: draft.state.nowMs + RETRY_BLOCKED_MS };
-      return;
     case 'toWait':
       if (why.code === 'addressTaken') {
         draft.state = { ...draft.state, quality: 'NotReady', blockedUntilMs: draft.state.nowMs + RETRY_BLOCKED_MS };

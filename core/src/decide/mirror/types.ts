@@ -105,7 +105,7 @@ export interface Sequence {
   /** Id of the action under way; undefined while a condition is awaited. */
   readonly waitingFor?: number;
   /** What to do when a step with `abort` fails. */
-  readonly onAbort: 'toWait' | 'blocked' | 'toStop' | 'ignore';
+  readonly onAbort: 'toWait' | 'toStop' | 'ignore';
   /** The verdict when it has finished: where the module settles. */
   readonly settle: { readonly quality: Quality; readonly reason: Reason };
   /** A stop must not be interrupted; a start may be overtaken by `stop`. */
