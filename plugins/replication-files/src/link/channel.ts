@@ -10,15 +10,20 @@ import type { EpollSet } from '../system/epoll.js';
 import { EAGAIN, EINTR, errnoName } from '../system/errno.js';
 import { ByteWriter } from '../wire/bytes.js';
 import { decodeMessages } from '../wire/decode.js';
-import { encodedBytesMax, encodeMessage } from '../wire/encode.js';
-import { LENGTH_BYTES, RecordOpener, RecordSealer, TAG_BYTES } from '../wire/seal.js';
+import { encodeBeforeData, encodedBytesMax, encodeMessage } from '../wire/encode.js';
+import { RECORD_EXTRA_BYTES, RecordOpener, RecordSealer } from '../wire/seal.js';
 import { RECORD_BYTES_MAX } from '../wire/limits.js';
 import type { Answer, Lone, Message, Request } from '../wire/messages.js';
 import { tuneSocket } from './socket.js';
 
 const MSG_MORE = 0x8000;
 const PING_INTERVAL_MS = 1000;
-const RECEIVE_BYTES = 2 * (LENGTH_BYTES + RECORD_BYTES_MAX + TAG_BYTES);
+const RECEIVE_BYTES = 2 * (RECORD_BYTES_MAX + RECORD_EXTRA_BYTES);
+/** Data of this size is sealed from where it lies and sent at once: the peer works on it while the next is sealed. */
+const UNCOPIED_BYTES_MIN = 32 << 10;
+/** Where records are made. A few are kept for further records; a larger record gets a buffer of its own. */
+const ROOM_BYTES = 320 << 10;
+const SPARE_ROOMS_MAX = 8;
 
 /** What the owner of a channel sees; PING and PONG are the channel's own. */
 export type Delivered = Request | Answer | Extract<Lone, { kind: 'failed' }>;
@@ -46,7 +51,8 @@ export class Channel {
   readonly #batch = new ByteWriter(64 << 10);
   readonly #received = Buffer.from(new ArrayBuffer(RECEIVE_BYTES));
   #have = 0;
-  #queue: Buffer[] = [];
+  #queue: { left: Buffer; readonly room: Buffer }[] = [];
+  readonly #spareRooms: Buffer[] = [];
   #queuedBytes = 0;
   #isWaitingToWrite = false;
   #isOpen = true;
@@ -84,14 +90,20 @@ export class Channel {
   send(message: Message): void {
     if (!this.#isOpen) return;
     if (this.#batch.length > 0 && this.#batch.length + encodedBytesMax(message) > RECORD_BYTES_MAX) this.#seal();
-    encodeMessage(this.#batch, message);
+    if ((message.kind === 'write' || message.kind === 'data') && message.data.length >= UNCOPIED_BYTES_MIN) {
+      encodeBeforeData(this.#batch, message);
+      this.#seal(message.data);
+      if (!this.#isWaitingToWrite) this.#write();
+    } else encodeMessage(this.#batch, message);
   }
 
   /** Sends what was collected: once per turn of the event loop, and before anything slow. */
   flush(): void {
     if (!this.#isOpen) return;
+    // What the socket cannot take anyway goes into one record later.
+    if (this.#isWaitingToWrite) return;
     if (this.#batch.length > 0) this.#seal();
-    if (!this.#isWaitingToWrite) this.#write();
+    this.#write();
   }
 
   /** To be called about once a second: keeps the connection alive and notices a silent peer. */
@@ -133,28 +145,31 @@ export class Channel {
     this.#options.onLost(error);
   }
 
-  #seal(): void {
-    // What the socket has not taken of the last record lies in the sealer's buffer, which is about to be used again.
-    const left = this.#queue.pop();
-    if (left !== undefined) this.#queue.push(Buffer.from(left));
-    const record = this.#sealer.seal(this.#batch.view());
+  /** @param data follows what was collected */
+  #seal(data?: Buffer): void {
+    const bytes = RECORD_EXTRA_BYTES + this.#batch.length + (data?.length ?? 0);
+    const spare = bytes <= ROOM_BYTES ? this.#spareRooms.pop() : undefined;
+    const room = spare ?? Buffer.from(new ArrayBuffer(Math.max(bytes, ROOM_BYTES)));
+    const left = this.#sealer.seal(data === undefined ? [this.#batch.view()] : [this.#batch.view(), data], room);
     this.#batch.clear();
-    this.#queue.push(record);
-    this.#queuedBytes += record.length;
+    this.#queue.push({ left, room });
+    this.#queuedBytes += left.length;
   }
 
   #write(): void {
     let sent = 0;
     while (sent < this.#queue.length) {
-      const piece = this.#queue[sent] as Buffer;
+      const record = this.#queue[sent] as { left: Buffer; readonly room: Buffer };
       const more = sent + 1 < this.#queue.length ? MSG_MORE : 0;
-      const outcome = send(this.#fd, piece, piece.length, MSG_NOSIGNAL | more);
+      const outcome = send(this.#fd, record.left, record.left.length, MSG_NOSIGNAL | more);
       if (outcome === -EINTR) continue;
       if (outcome === -EAGAIN) break;
       if (outcome < 0) return this.#lost(linkLost(`sending failed: ${errnoName(outcome)}`));
       this.#queuedBytes -= outcome;
-      if (outcome === piece.length) sent += 1;
-      else this.#queue[sent] = piece.subarray(outcome);
+      if (outcome === record.left.length) {
+        if (record.room.length === ROOM_BYTES && this.#spareRooms.length < SPARE_ROOMS_MAX) this.#spareRooms.push(record.room);
+        sent += 1;
+      } else record.left = record.left.subarray(outcome);
     }
     this.#queue.splice(0, sent);
     this.#wantWrite(this.#queue.length > 0);
@@ -168,7 +183,10 @@ export class Channel {
   }
 
   #ready(events: number): void {
-    if ((events & EPOLLOUT) !== 0) this.#write();
+    if ((events & EPOLLOUT) !== 0) {
+      this.#write();
+      this.flush();
+    }
     if (this.#isOpen && (events & ~EPOLLOUT) !== 0) this.#read();
   }
 

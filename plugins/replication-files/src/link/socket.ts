@@ -38,18 +38,23 @@ function ipv6Words(address: string): number[] {
   return [...first, ...new Array<number>(8 - first.length - last.length).fill(0), ...last];
 }
 
-function option(fd: number, level: number, name: number, value: number): void {
+/** Best effort: a smaller buffer or a longer time-out costs speed, not correctness. */
+function option(fd: number, level: number, name: number, value: number): number {
   const bytes = Buffer.alloc(4);
   bytes.writeInt32LE(value);
-  // Best effort: a smaller buffer or a longer time-out costs speed, not correctness.
-  sys.setsockopt(fd, level, name, bytes);
+  return sys.setsockopt(fd, level, name, bytes);
+}
+
+/** Several full writes fit. Common systems bound what a process may ask for to a part of one, unless it may administer the network. */
+function bufferSize(fd: number, forced: number, plain: number): void {
+  if (option(fd, c.SOL_SOCKET, forced, SOCKET_BUFFER_BYTES) < 0) option(fd, c.SOL_SOCKET, plain, SOCKET_BUFFER_BYTES);
 }
 
 function open(endpoint: Endpoint): number {
   const fd = sys.socket(isIPv4(endpoint.address) ? c.AF_INET : c.AF_INET6, c.SOCK_STREAM | c.SOCK_NONBLOCK | c.SOCK_CLOEXEC);
   if (fd < 0) throw new HoldfastError('HF_REPLICATION_SYSTEM', `socket: ${errnoName(fd)}`);
-  option(fd, c.SOL_SOCKET, c.SO_SNDBUF, SOCKET_BUFFER_BYTES);
-  option(fd, c.SOL_SOCKET, c.SO_RCVBUF, SOCKET_BUFFER_BYTES);
+  bufferSize(fd, c.SO_SNDBUFFORCE, c.SO_SNDBUF);
+  bufferSize(fd, c.SO_RCVBUFFORCE, c.SO_RCVBUF);
   return fd;
 }
 

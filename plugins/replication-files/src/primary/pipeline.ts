@@ -16,6 +16,9 @@ import { CreateModification } from './namespace.js';
 import type { LiveBody, Modification, Trees } from './modification.js';
 import type { Node } from './node-table.js';
 
+/** Larger writes are sent in pieces of this size. */
+const PIECE_BYTES_MAX = 256 << 10;
+
 export type Flow = 'alone' | 'connected' | 'holding' | 'refusing';
 
 /** Requests to the peer, in order; `answered` gets 0 or a positive errno, unless the link is lost first. */
@@ -46,6 +49,8 @@ interface Entry {
   readonly modification: Modification;
   /** `local`: to be applied without the peer. */
   state: 'local' | 'sent' | 'answered';
+  /** Answers that have not come. */
+  waiting: number;
   errno: number;
 }
 
@@ -106,7 +111,7 @@ export class Pipeline {
       this.#perform(modification);
       return;
     }
-    const entry: Entry = { modification, state: 'local', errno: 0 };
+    const entry: Entry = { modification, state: 'local', waiting: 0, errno: 0 };
     this.#queue.push(entry);
     if (this.#flow === 'connected' && !modification.isLocal) this.#send(entry);
     else this.resume();
@@ -242,12 +247,17 @@ export class Pipeline {
     }
     if (modification instanceof CreateModification) modification.createdInSession = this.#session;
     entry.state = 'sent';
-    peer.request(modification.body(this.#trees), (errno) => {
+    const bodies = piecesOf(modification.body(this.#trees));
+    entry.waiting = bodies.length;
+    const answered = (errno: number): void => {
+      entry.waiting -= 1;
+      if (entry.errno === 0) entry.errno = errno;
+      if (entry.waiting > 0) return;
       entry.state = 'answered';
-      entry.errno = errno;
       if (errno !== 0 && modification instanceof CreateModification) modification.createdInSession = 0;
       this.resume();
-    });
+    };
+    for (const body of bodies) peer.request(body, answered);
   }
 
   /** Tells the peer where an object is, its directories first; once per session. @returns false: no name is known */
@@ -313,4 +323,14 @@ export class Pipeline {
     this.#syncs.delete(sync);
     sync.to.device.replyError(sync.to, -sync.outcome);
   }
+}
+
+/** A large write travels in pieces: the peer works on the first while the others are on their way. */
+function piecesOf(body: LiveBody): readonly LiveBody[] {
+  if (body.kind !== 'write' || body.data.length <= PIECE_BYTES_MAX) return [body];
+  const pieces: LiveBody[] = [];
+  for (let at = 0; at < body.data.length; at += PIECE_BYTES_MAX) {
+    pieces.push({ ...body, offset: body.offset + at, data: body.data.subarray(at, at + PIECE_BYTES_MAX) });
+  }
+  return pieces;
 }

@@ -23,6 +23,8 @@ const DESCRIPTORS_MAX = 4000;
 const ID_XATTR = sys.cString('trusted.holdfast.id');
 const EMPTY = sys.cString('');
 const OWNER_UNCHANGED = 0xffffffff;
+/** Larger writes go on to the disk at once and leave no second copy in memory: the kernel keeps one of what was written through the mount. */
+const UNCACHED_BYTES_MIN = 128 << 10;
 
 /** What a new object is. `target` only for symlinks, `rdev` only for devices. */
 export interface NewObject {
@@ -57,7 +59,7 @@ export class Store {
   readonly roots: readonly Handle[];
   /** Attributes of the object that the last successful `lookup`, `create` or `attributes` met. Overwritten by the next. */
   readonly stat = new Stat();
-  /** Told of every successful `write`. */
+  /** Told of every successful `write` that the kernel keeps in its cache. */
   onWritten: ((handle: Handle, offset: number, length: number) => void) | undefined;
   readonly #rootFds: readonly number[];
   readonly #descriptors: Descriptors;
@@ -65,7 +67,10 @@ export class Store {
   readonly #nameB = Buffer.from(new ArrayBuffer(c.PATH_BYTES_MAX + 1));
   readonly #idBytes = Buffer.from(new ArrayBuffer(8));
   readonly #entries = Buffer.from(new ArrayBuffer(65536));
+  readonly #vector = Buffer.from(new ArrayBuffer(16));
   #fsgid = 0;
+  /** Roots whose file system, or kernel, does not know uncached writes. */
+  readonly #cachedOnly = new Set<number>();
 
   /**
    * @param paths the backing trees (aside mounts), in the order of the configuration
@@ -284,6 +289,11 @@ export class Store {
   write(handle: Handle, offset: number, data: Uint8Array): number {
     const fd = this.#descriptors.get(handle);
     if (fd < 0) return fd;
+    if (data.length >= UNCACHED_BYTES_MIN && !this.#cachedOnly.has(rootOf(handle))) {
+      const outcome = this.#writeUncached(fd, offset, data);
+      if (outcome !== -EOPNOTSUPP) return outcome === -EBADF ? -EROFS : outcome;
+      this.#cachedOnly.add(rootOf(handle));
+    }
     let done = sys.pwrite(fd, data, data.length, offset);
     while (done >= 0 && done < data.length) {
       const more = sys.pwrite(fd, data.subarray(done), data.length - done, offset + done);
@@ -292,6 +302,17 @@ export class Store {
     }
     if (done < 0) return done === -EBADF ? -EROFS : done;
     this.onWritten?.(handle, offset, done);
+    return done;
+  }
+
+  #writeUncached(fd: number, offset: number, data: Uint8Array): number {
+    let done = 0;
+    while (done < data.length) {
+      sys.pointVector(this.#vector, data.subarray(done), data.length - done);
+      const outcome = sys.pwritev2(fd, this.#vector, offset + done, c.RWF_DONTCACHE);
+      if (outcome < 0) return outcome;
+      done += outcome;
+    }
     return done;
   }
 

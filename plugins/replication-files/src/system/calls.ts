@@ -19,6 +19,7 @@ const writeC = bind('int64_t write(int, void*, uint64_t)');
 const preadC = bind('int64_t pread64(int, void*, uint64_t, int64_t)');
 const pwriteC = bind('int64_t pwrite64(int, void*, uint64_t, int64_t)');
 const preadv2C = bind('int64_t preadv64v2(int, void*, int, int64_t, int)');
+const pwritev2C = bind('int64_t pwritev64v2(int, void*, int, int64_t, int)');
 const openatC = bind('int openat(int, void*, int, uint32_t)');
 const openByHandleC = bind('int open_by_handle_at(int, void*, int)');
 const nameToHandleC = bind('int name_to_handle_at(int, void*, void*, void*, int)');
@@ -77,6 +78,8 @@ export const pwrite = (fd: number, from: Uint8Array, length: number, offset: num
 /** @param vector one `struct iovec`, see `ioVector`. */
 export const preadv2 = (fd: number, vector: Uint8Array, offset: number, flags: number): number =>
   result(preadv2C(fd, vector, 1, offset, flags));
+export const pwritev2 = (fd: number, vector: Uint8Array, offset: number, flags: number): number =>
+  result(pwritev2C(fd, vector, 1, offset, flags));
 export const openat = (fd: number, path: Uint8Array, flags: number, mode: number): number => result(openatC(fd, path, flags, mode));
 /** `mountFd`: any real (not O_PATH) descriptor on the same file system. */
 export const openByHandleAt = (mountFd: number, handle: Uint8Array, flags: number): number => result(openByHandleC(mountFd, handle, flags));
@@ -155,11 +158,16 @@ export const getsockopt = (fd: number, level: number, name: number, into: Uint8A
 export const send = (fd: number, from: Uint8Array, length: number, flags: number): number => result(sendC(fd, from, length, flags));
 
 /** A `struct iovec` of a buffer that stays where it is (allocated outside Node's pool and kept alive by the caller). */
-export function ioVector(buffer: Buffer, length: number): Buffer {
+export function ioVector(buffer: Uint8Array, length: number): Buffer {
   const vector = Buffer.alloc(16);
+  pointVector(vector, buffer, length);
+  return vector;
+}
+
+/** Lets a vector point to another buffer. */
+export function pointVector(vector: Buffer, buffer: Uint8Array, length: number): void {
   vector.writeBigUInt64LE(koffi.address(buffer), 0);
   vector.writeBigUInt64LE(BigInt(length), 8);
-  return vector;
 }
 
 /** NUL-terminated copy of a path or name. */

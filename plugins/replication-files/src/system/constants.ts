@@ -31,6 +31,7 @@ export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;
 
 export const RWF_NOWAIT = 8;
+export const RWF_DONTCACHE = 0x80;
 export const SYNC_FILE_RANGE_WRITE = 2;
 
 export const UTIME_OMIT = 0x3ffffffe;
@@ -61,6 +62,8 @@ export const SO_ERROR = 4;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
+export const SO_SNDBUFFORCE = 32;
+export const SO_RCVBUFFORCE = 33;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
 export const TCP_USER_TIMEOUT = 18;

@@ -55,12 +55,20 @@ export class GcmSealer {
     this.#context = contextFor(this, encryptInit, key);
   }
 
-  /** @param nonce 12 bytes, never used before with this key @param tag receives TAG_BYTES */
-  seal(nonce: Buffer, associated: Buffer, clear: Buffer, sealed: Buffer, tag: Buffer): void {
+  /**
+   * @param nonce 12 bytes, never used before with this key
+   * @param clear pieces that lie anywhere, one after the other in `sealed`
+   * @param tag receives TAG_BYTES
+   */
+  seal(nonce: Buffer, associated: Buffer, clear: readonly Buffer[], sealed: Buffer, tag: Buffer): void {
     const context = this.#context;
     succeed(encryptInit(context, null, null, null, nonce));
     succeed(encryptUpdate(context, null, written, associated, associated.length));
-    succeed(encryptUpdate(context, sealed, written, clear, clear.length));
+    let at = 0;
+    for (const piece of clear) {
+      succeed(encryptUpdate(context, at === 0 ? sealed : sealed.subarray(at), written, piece, piece.length));
+      at += piece.length;
+    }
     succeed(encryptFinal(context, nothing, written));
     succeed(control(context, CTRL_GET_TAG, TAG_BYTES, tag));
   }

@@ -29,11 +29,29 @@ export function encodedBytesMax(message: Message): number {
 /** Appends one message. */
 export function encodeMessage(to: ByteWriter, message: Message): void {
   const at = to.length;
+  header(to, message);
+  encodeBody(to, message);
+  to.patchU32(at, to.length - at);
+}
+
+/** Appends a message that ends with data, without its data, which must follow. */
+export function encodeBeforeData(to: ByteWriter, message: Extract<Message, { kind: 'write' | 'data' }>): void {
+  const at = to.length;
+  header(to, message);
+  beforeData(to, message);
+  to.patchU32(at, to.length - at + message.data.length);
+}
+
+function header(to: ByteWriter, message: Message): void {
   to.u32(0);
   to.u32(TYPE[message.kind]);
   to.size(message.seq);
-  encodeBody(to, message);
-  to.patchU32(at, to.length - at);
+}
+
+function beforeData(to: ByteWriter, { object, offset, data }: Extract<Message, { kind: 'write' | 'data' }>): void {
+  to.u64(object);
+  to.size(offset);
+  to.u32(data.length);
 }
 
 function encodeBody(to: ByteWriter, message: Message): void {
@@ -86,9 +104,7 @@ function encodeBody(to: ByteWriter, message: Message): void {
       return;
     case 'write':
     case 'data':
-      to.u64(message.object);
-      to.size(message.offset);
-      to.u32(message.data.length);
+      beforeData(to, message);
       to.raw(message.data);
       return;
     case 'fallocate':

@@ -9,6 +9,8 @@ import { RECORD_BYTES_MAX } from './limits.js';
 
 export { KEY_BYTES, TAG_BYTES };
 export const LENGTH_BYTES = 4;
+/** What a record has around its clear text. */
+export const RECORD_EXTRA_BYTES = LENGTH_BYTES + TAG_BYTES;
 const NONCE_BYTES = 12;
 
 class Nonce {
@@ -25,19 +27,22 @@ class Nonce {
 
 export class RecordSealer {
   private readonly nonce = new Nonce();
-  private readonly record = Buffer.from(new ArrayBuffer(LENGTH_BYTES + RECORD_BYTES_MAX + TAG_BYTES));
   private readonly gcm: GcmSealer;
 
   constructor(key: Buffer) {
     this.gcm = new GcmSealer(key);
   }
 
-  /** The record that carries `clear`, which may be reused at once; the record is valid until the next one is sealed. */
-  seal(clear: Buffer): Buffer {
-    if (clear.length === 0 || clear.length > RECORD_BYTES_MAX) throw new RangeError(`a record of ${clear.length} bytes`);
-    const end = LENGTH_BYTES + clear.length;
-    const record = this.record.subarray(0, end + TAG_BYTES);
-    record.writeUInt32LE(clear.length, 0);
+  /**
+   * The record that carries the pieces of `clear`, which may be reused at once.
+   * @param into where the record is made: RECORD_EXTRA_BYTES more than `clear` @returns the record, a view of `into`
+   */
+  seal(clear: readonly Buffer[], into: Buffer): Buffer {
+    const length = clear.reduce((sum, piece) => sum + piece.length, 0);
+    if (length === 0 || length > RECORD_BYTES_MAX) throw new RangeError(`a record of ${length} bytes`);
+    const end = LENGTH_BYTES + length;
+    const record = into.subarray(0, end + TAG_BYTES);
+    record.writeUInt32LE(length, 0);
     this.gcm.seal(this.nonce.next(), record.subarray(0, LENGTH_BYTES), clear, record.subarray(LENGTH_BYTES, end), record.subarray(end));
     return record;
   }
