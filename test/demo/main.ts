@@ -3,10 +3,12 @@
  * wrong in a server room, live. Exits 1 when an acknowledged write was lost or the copies differ.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { HoldfastError, messageOf } from '@holdfast/sdk';
 import { HOLDFAST, LabCluster } from '../lab/cluster.js';
+import { missingPackages } from '../lab/tools.js';
 import { playActs, type ActResult } from './acts.js';
 import { WorkloadClient } from '../lab/workload-client.js';
 import { APPLICATIONS, VIRTUAL_IP, withMacros, type Application } from './applications.js';
@@ -15,6 +17,7 @@ import { Timeline } from './timeline.js';
 
 /** Shorter gaps are the application's ordinary latency on a busy machine. */
 const OUTAGE_MS_MIN = 150;
+const POSTGRESQL_DEFAULTS = '/etc/postgresql-common/createcluster.conf';
 
 const HELP = `Usage: npm run demo -- [options]
 
@@ -61,17 +64,23 @@ function optionsOf(argv: readonly string[]): Options | undefined {
   return { application, json: values.json, keep: values.keep, calmMs, ...(values.logs === undefined ? {} : { logs: values.logs }) };
 }
 
+/** @throws HoldfastError HF_DEMO_INSTALL naming what to install by hand */
 function installMissing({ needs }: Application, say: (text: string) => void): void {
-  if (needs === undefined || existsSync(needs.file)) return;
-  say(`installing ${needs.package} (apt-get)`);
+  const packages = [...missingPackages(), ...(needs === undefined || existsSync(needs.file) ? [] : [needs.package])];
+  if (packages.length === 0) return;
+  say(`installing ${packages.join(', ')} (apt-get)`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  // The package must not start a database of its own on this machine.
-  execFileSync('sh', [
-    '-c',
-    'mkdir -p /etc/postgresql-common && echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf',
-  ]);
-  execFileSync('apt-get', ['update', '-q'], { env, stdio: ['ignore', 'ignore', 'inherit'] });
-  execFileSync('apt-get', ['install', '-yq', '--no-install-recommends', needs.package], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  try {
+    // A database package must not start a database of its own on this machine.
+    if (!existsSync(POSTGRESQL_DEFAULTS)) {
+      mkdirSync(dirname(POSTGRESQL_DEFAULTS), { recursive: true });
+      writeFileSync(POSTGRESQL_DEFAULTS, 'create_main_cluster = false\n');
+    }
+    execFileSync('apt-get', ['update', '-q'], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+    execFileSync('apt-get', ['install', '-yq', '--no-install-recommends', ...packages], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  } catch (error) {
+    throw new HoldfastError('HF_DEMO_INSTALL', `${messageOf(error)}; install ${packages.join(' ')} and start the demo again`, { packages });
+  }
 }
 
 interface Outcome {

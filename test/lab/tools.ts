@@ -30,10 +30,23 @@ export function requireFaultTools(): void {
   demand(FAULT_TOOLS);
 }
 
+/** Debian packages with tools of a lab that this machine lacks. */
+export function missingPackages(): readonly string[] {
+  return packagesOf(TOOLS, missingOf(TOOLS));
+}
+
+function missingOf(tools: Readonly<Record<string, string>>): string[] {
+  return Object.keys(tools).filter((tool) => !FOLDERS.some((folder) => isExecutable(join(folder, tool))));
+}
+
+function packagesOf(tools: Readonly<Record<string, string>>, missing: readonly string[]): string[] {
+  return [...new Set(missing.map((tool) => tools[tool] as string))];
+}
+
 function demand(tools: Readonly<Record<string, string>>): void {
-  const missing = Object.keys(tools).filter((tool) => !FOLDERS.some((folder) => isExecutable(join(folder, tool))));
+  const missing = missingOf(tools);
   if (missing.length === 0) return;
-  const packages = [...new Set(missing.map((tool) => tools[tool]))];
+  const packages = packagesOf(tools, missing);
   throw new HoldfastError('HF_LAB_TOOL', `not found: ${missing.join(', ')}; apt-get install ${packages.join(' ')}`, { missing, packages });
 }
 
