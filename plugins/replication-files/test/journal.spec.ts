@@ -17,7 +17,7 @@ const OTHER_BOOT = '0'.repeat(32);
 function plain(set: DirtySet): unknown {
   const sorted = <T>(map: ReadonlyMap<string, T>): [string, T][] => [...map].sort(([a], [b]) => (a < b ? -1 : 1));
   return {
-    directories: sorted(set.directories).map(([handle, { id, names }]) => [handle, id, [...names].sort()]),
+    directories: sorted(set.directories).map(([handle, { id, isWhole, names }]) => [handle, id, isWhole, [...names].sort()]),
     objects: sorted(set.objects).map(([handle, { whole, ranges, parent, name }]) => [
       handle,
       whole,
@@ -208,7 +208,7 @@ describe('journal', () => {
     const journal = new Journal(directory, BASE, new DirtySet(), BOOT);
     journal.touchWhole('h');
     journal.sync();
-    assert.equal(readJournal(directory, OTHER_BOOT).state, 'unusable');
+    assert.equal(readJournal(directory, OTHER_BOOT).state, 'unfinished');
     assert.equal(readJournal(directory, BOOT).state, 'usable');
     journal.abandon();
   });
@@ -252,7 +252,7 @@ describe('journal', () => {
         assert.ok(found.state === 'usable', `cut at ${length}`);
         const end = Math.max(...[...prefixes.keys()].filter((at) => at <= length));
         assert.deepEqual(plain(found.set), prefixes.get(end), `cut at ${length}`);
-        assert.equal(readJournal(directory, OTHER_BOOT).state, 'unusable', `cut at ${length}: the end mark is missing`);
+        assert.equal(readJournal(directory, OTHER_BOOT).state, 'unfinished', `cut at ${length}: the end mark is missing`);
       }
     });
 

@@ -2,6 +2,7 @@
  * Checkpoints of a connected pair, driven by the primary: both nodes cut their recent sets at the same point of the stream, flush their
  * file systems, and forget what was before the cut. The times of everything in it are sent too, so that they are identical.
  */
+import type { ActivityLog } from '../journal/activity-log.js';
 import type { DirtySet, RecentSet } from '../journal/dirty-set.js';
 import type { Handle } from '../store/handle.js';
 import type { Store } from '../store/store.js';
@@ -15,14 +16,16 @@ const INTERVAL_MS = 2000;
 export class Checkpoint {
   readonly #around: RoleSurroundings;
   readonly #recent: RecentSet;
+  readonly #activity: ActivityLog | undefined;
   readonly #peer: PeerRequests;
   #isRunning = false;
   #lastMs: number;
   #onLast: (() => void) | undefined;
 
-  constructor(around: RoleSurroundings, recent: RecentSet, peer: PeerRequests) {
+  constructor(around: RoleSurroundings, recent: RecentSet, activity: ActivityLog | undefined, peer: PeerRequests) {
     this.#around = around;
     this.#recent = recent;
+    this.#activity = activity;
     this.#peer = peer;
     this.#lastMs = around.nowMs();
   }
@@ -42,6 +45,7 @@ export class Checkpoint {
     const { store, pool, log } = this.#around;
     this.#isRunning = true;
     const isLast = this.#onLast !== undefined;
+    this.#activity?.cut();
     const stamps = stampsOf(store, this.#recent.cut());
     for (let at = 0; at < stamps.length; at += STAMPS_MAX) {
       this.#peer.request({ kind: 'times', stamps: stamps.slice(at, at + STAMPS_MAX) }, () => undefined);
@@ -58,6 +62,7 @@ export class Checkpoint {
         return;
       }
       this.#recent.forgetPrevious();
+      this.#activity?.forgetPrevious();
       this.#peer.request({ kind: 'checkpoint', phase: 'done' }, () => {
         this.#end(isLast);
       });

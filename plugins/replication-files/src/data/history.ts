@@ -7,12 +7,16 @@ import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, write
 import { join } from 'node:path';
 import { messageOf } from '@holdfast/sdk';
 import { DirtySet, type TouchRecorder } from '../journal/dirty-set.js';
+import type { Activity } from '../journal/activity-format.js';
+import { deleteActivity, readActivity } from '../journal/activity-log.js';
 import { deleteJournal, Journal, readJournal, syncDirectory } from '../journal/journal.js';
 
 export interface History {
   /** Generation that both nodes had. */
   readonly base: string;
   readonly set: DirtySet;
+  /** After a power cut: what must be looked for on the disk too, see `expandActivity`. */
+  readonly activity?: Activity;
   /** The disk has it already, as the journal of a primary that stopped. */
   readonly isSaved?: boolean;
 }
@@ -27,11 +31,25 @@ export function readHistory(stateDirectory: string): { history: History | undefi
       return { history: { base: found.base, set: found.set }, reason: undefined };
     case 'unusable':
       return { history: undefined, reason: found.reason };
+    case 'unfinished': {
+      const { activity, reason } = usableActivity(stateDirectory);
+      if (activity?.base === found.base) return { history: { base: found.base, set: found.set, activity }, reason: undefined };
+      const why = reason ?? 'there is no activity log of the same generation';
+      return { history: undefined, reason: `the node was restarted without a clean stop, and ${why}` };
+    }
     case 'none': {
       const base = readClean(stateDirectory);
-      return { history: base === undefined ? undefined : { base, set: new DirtySet() }, reason: undefined };
+      if (base !== undefined) return { history: { base, set: new DirtySet() }, reason: undefined };
+      const { activity, reason } = usableActivity(stateDirectory);
+      return { history: activity === undefined ? undefined : { base: activity.base, set: new DirtySet(), activity }, reason };
     }
   }
+}
+
+function usableActivity(stateDirectory: string): { activity: Activity | undefined; reason: string | undefined } {
+  const { activity, reason } = readActivity(stateDirectory);
+  if (activity?.everything === true) return { activity: undefined, reason: 'more was being modified than the activity log can name' };
+  return { activity, reason: reason === undefined ? undefined : `the activity log is damaged (${reason})` };
 }
 
 /**
@@ -41,7 +59,14 @@ export function readHistory(stateDirectory: string): { history: History | undefi
  * @throws HoldfastError HF_REPLICATION_JOURNAL: an old journal could neither be replaced nor removed
  */
 export function saveHistory(stateDirectory: string, history: History): string | undefined {
-  if (history.isSaved === true) return undefined;
+  // What was read and not used is still on the disk.
+  if (history.activity !== undefined) return undefined;
+  const failure = history.isSaved === true ? undefined : saveSet(stateDirectory, history);
+  if (failure === undefined) deleteActivity(stateDirectory);
+  return failure;
+}
+
+function saveSet(stateDirectory: string, history: History): string | undefined {
   let failure: string | undefined;
   if (!history.set.isEmpty) {
     const journal = new Journal(stateDirectory, history.base, history.set, undefined, (reason) => (failure = reason));
@@ -70,6 +95,7 @@ export function saveHistory(stateDirectory: string, history: History): string | 
 export function eraseHistory(stateDirectory: string): void {
   eraseCleanMark(stateDirectory);
   deleteJournal(stateDirectory);
+  deleteActivity(stateDirectory);
 }
 
 /** As `eraseHistory`, but the journal stays: it goes on. */

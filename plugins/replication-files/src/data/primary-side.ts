@@ -4,6 +4,7 @@
  */
 import { HoldfastError, messageOf, type ResyncProgress, type ResyncSummary } from '@holdfast/sdk';
 import { FuseDevice } from '../fuse/device.js';
+import { ActivityLog } from '../journal/activity-log.js';
 import { DirtySet, RecentSet, type TouchRecorder } from '../journal/dirty-set.js';
 import { Journal } from '../journal/journal.js';
 import { DataConnector } from '../link/data-connection.js';
@@ -15,12 +16,15 @@ import type { Handle } from '../store/handle.js';
 import { EPOLLIN } from '../system/constants.js';
 import { errnoName } from '../system/errno.js';
 import { Checkpoint } from './checkpoint.js';
+import { expandActivity } from './expand-activity.js';
 import { Untracked, type History } from './history.js';
 import type { DataCommand } from './messages.js';
 import { PeerLink } from './peer-link.js';
 import type { RoleSurroundings } from './surroundings.js';
 
 const RESTORE_INTERVAL_MS = 5000;
+/** How often a primary that is alone flushes its tree and its journal, so that the activity log stays short. */
+const FLUSH_INTERVAL_MS = 10_000;
 
 type ConnectCommand = Extract<DataCommand, { kind: 'connect' }>;
 
@@ -45,7 +49,11 @@ export class PrimarySide {
   readonly #recent = new RecentSet();
   /** What the peer does not have, while alone. */
   #journal: Journal | Untracked;
+  /** Undefined: a power cut is followed by a comparison, as there is no journal that it could complete. */
+  #activity: ActivityLog | undefined;
   #link: Link | undefined;
+  #flushedMs: number;
+  #isFlushing = false;
   #journalIsUnsynced = false;
   #fileLostMs = 0;
   #resyncStartedMs = 0;
@@ -58,10 +66,16 @@ export class PrimarySide {
   /** @param history undefined: nothing is known of the difference, a later peer must be compared */
   constructor(around: RoleSurroundings, history: History | undefined) {
     this.#around = around;
+    this.#flushedMs = around.nowMs();
+    if (history?.activity !== undefined) expandActivity(history.activity, around.store, history.set);
     this.#journal = history === undefined ? new Untracked() : this.#newJournal(history.base, history.set);
+    // After the journal, which has all that an earlier log named.
+    if (history !== undefined) this.#startActivity(history.base);
+    around.store.onCreated = (handle) => this.#activity?.created(handle);
     const trees = { store: around.store, nodes: new NodeTable(around.store) };
     this.#pipeline = new Pipeline(trees, {
       recorder: () => this.#recorder(),
+      activity: () => this.#activity,
       flushJournal: () => {
         this.#flushJournal();
       },
@@ -126,8 +140,32 @@ export class PrimarySide {
   #newJournal(base: string, set: DirtySet): Journal {
     return new Journal(this.#around.settings.stateDirectory, base, set, undefined, (reason) => {
       this.#fileLostMs = this.#around.nowMs();
+      // What it said of the time before the last flush is said nowhere else.
+      this.#activity?.remove();
+      this.#activity = undefined;
       const message = `the journal cannot be written and is kept in memory; if this node fails the trees are compared: ${reason}`;
       this.#around.log('error', message);
+    });
+  }
+
+  #startActivity(base: string): void {
+    const { settings, pool, store, log } = this.#around;
+    this.#activity?.close();
+    this.#activity = new ActivityLog({
+      stateDirectory: settings.stateDirectory,
+      base,
+      sync: (fd, done) => {
+        pool.run({ call: 'fdatasync', fd }, done);
+      },
+      onDurable: () => {
+        this.#pipeline.resume();
+      },
+      onEra: (era) => {
+        store.era = era;
+      },
+      onLost: (reason) => {
+        log('error', `the activity log cannot be written; if the power of this node fails the trees are compared: ${reason}`);
+      },
     });
   }
 
@@ -275,12 +313,15 @@ export class PrimarySide {
 
   /** Both trees are the same and durable, and the peer's mark is gone: from here on the peer comes first. */
   #identical(link: Link, peer: PeerLink): void {
+    // The log first: without one of both, what is modified from now on would have no base.
+    if (this.#activity === undefined) this.#startActivity(link.generation);
+    else this.#activity.restart(link.generation);
     if (this.#journal instanceof Journal) this.#journal.abandon();
     this.#journal = new Untracked();
     this.#recent.clear();
     this.#lastGeneration = link.generation;
     this.#pipeline.connect(peer);
-    link.checkpoint = new Checkpoint(this.#around, this.#recent, peer);
+    link.checkpoint = new Checkpoint(this.#around, this.#recent, this.#activity, peer);
     this.#around.changed();
   }
 
@@ -339,6 +380,7 @@ export class PrimarySide {
     if (this.#pipeline.flow !== 'holding') return;
     if (this.#journal instanceof Journal) this.#journal.sync();
     else this.#journal = this.#newJournal(base, this.#recent.all());
+    this.#activity?.rebase(base);
     this.#recent.clear();
     this.#pipeline.goAlone({ awaitAnswers: false });
     this.#around.changed();
@@ -373,6 +415,32 @@ export class PrimarySide {
     if (this.#pipeline.flow === 'connected') this.#link?.checkpoint?.tick();
     if (this.#link?.source !== undefined) this.#around.changed();
     this.#restoreJournalFile();
+    this.#flushAlone();
+  }
+
+  /** A checkpoint of a primary that is alone: what its tree and its journal have on the disk, the activity log need not say again. */
+  #flushAlone(): void {
+    const { nowMs, store, pool } = this.#around;
+    const journal = this.#journal;
+    const activity = this.#activity;
+    if (activity === undefined || !(journal instanceof Journal) || !journal.hasFile || this.#pipeline.flow !== 'alone') return;
+    if (this.#isFlushing || nowMs() - this.#flushedMs < FLUSH_INTERVAL_MS) return;
+    this.#isFlushing = true;
+    activity.cut();
+    const journalFd = journal.fd;
+    let left = store.roots.length + 1;
+    let failure = 0;
+    const step = (outcome: number): void => {
+      if (outcome < 0) failure = outcome;
+      left -= 1;
+      if (left > 0) return;
+      this.#isFlushing = false;
+      this.#flushedMs = nowMs();
+      const isSame = this.#journal === journal && journal.fd === journalFd && this.#activity === activity;
+      if (failure === 0 && isSame && this.#pipeline.flow === 'alone') activity.forgetPrevious();
+    };
+    for (let root = 0; root < store.roots.length; root += 1) pool.run({ call: 'syncfs', fd: store.rootFd(root) }, step);
+    pool.run({ call: 'fdatasync', fd: journalFd }, step);
   }
 
   /** There may be room on the disk again. */
@@ -381,7 +449,9 @@ export class PrimarySide {
     if (!(this.#journal instanceof Journal) || this.#journal.hasFile || nowMs() - this.#fileLostMs < RESTORE_INTERVAL_MS) return;
     this.#fileLostMs = nowMs();
     this.#orRefuse(this.#journal, (journal) => {
-      if (journal.restoreFile()) log('info', 'the journal is on the disk again');
+      if (!journal.restoreFile()) return;
+      this.#startActivity(journal.base);
+      log('info', 'the journal is on the disk again');
     });
   }
 
@@ -415,6 +485,10 @@ export class PrimarySide {
     // What was sent and not answered may be on the peer and is not here: only a link without such has a history.
     const generation = this.#pipeline.flow === 'connected' && this.#pipeline.isIdle ? this.#lastGeneration : undefined;
     this.#pipeline.refuse();
+    // Removed when what it says is known to be on the disk in better words.
+    this.#activity?.close();
+    this.#activity = undefined;
+    this.#around.store.era = 0;
     if (this.#link !== undefined) this.dropLink(this.#link.number, 'the primary stops');
     if (this.#journal instanceof Journal) {
       const { base, set } = this.#journal;

@@ -102,7 +102,7 @@ export class DataReplica {
     if (usable) eraseCleanMark(this.#settings.stateDirectory);
     else eraseHistory(this.#settings.stateDirectory);
     this.#marker.clear();
-    this.#side = new PrimarySide(this.#surroundings(), usable ? { base: command.base, set: known.set } : undefined);
+    this.#side = new PrimarySide(this.#surroundings(), usable ? { ...known, base: command.base } : undefined);
     this.#history = undefined;
   }
 

@@ -106,6 +106,6 @@ export class SecondarySide {
     const set = new DirtySet();
     set.merge(history.set);
     set.merge(this.#recent.all());
-    return { base: history.base, set };
+    return { base: history.base, set, ...(history.activity !== undefined && { activity: history.activity }) };
   }
 }

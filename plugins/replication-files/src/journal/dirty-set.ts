@@ -12,6 +12,8 @@ import { GranuleRanges, granulesOf, RANGES_MAX } from './ranges.js';
 
 export interface DirtyDirectory {
   readonly id: bigint;
+  /** Any name may differ: compare all of them. */
+  isWhole: boolean;
   /** Names as latin1 strings: any bytes. */
   readonly names: Set<string>;
 }
@@ -73,12 +75,16 @@ export class DirtySet implements TouchRecorder {
     return this.addName(directory, directoryId, latin1(name));
   }
 
+  /** All names of a directory. */
+  addDirectory(directory: Handle, directoryId: bigint): boolean {
+    const known = this.#directory(directory, directoryId);
+    if (known.isWhole) return false;
+    known.isWhole = true;
+    return true;
+  }
+
   addName(directory: Handle, directoryId: bigint, name: string): boolean {
-    let known = this.#directories.get(directory);
-    if (known === undefined) {
-      known = { id: directoryId, names: new Set() };
-      this.#directories.set(directory, known);
-    }
+    const known = this.#directory(directory, directoryId);
     if (known.names.has(name)) return false;
     known.names.add(name);
     this.#names += 1;
@@ -119,7 +125,10 @@ export class DirtySet implements TouchRecorder {
 
   /** Adds everything that another set names. */
   merge(other: DirtySet): void {
-    for (const [directory, { id, names }] of other.directories) for (const name of names) this.addName(directory, id, name);
+    for (const [directory, { id, isWhole, names }] of other.directories) {
+      if (isWhole) this.addDirectory(directory, id);
+      for (const name of names) this.addName(directory, id, name);
+    }
     for (const [object, { whole, ranges, parent, name }] of other.objects) {
       if (whole) this.addWhole(object, parent, name);
       else {
@@ -141,6 +150,15 @@ export class DirtySet implements TouchRecorder {
     this.#names = 0;
     this.#granules = 0;
     return taken;
+  }
+
+  #directory(directory: Handle, id: bigint): DirtyDirectory {
+    let known = this.#directories.get(directory);
+    if (known === undefined) {
+      known = { id, isWhole: false, names: new Set() };
+      this.#directories.set(directory, known);
+    }
+    return known;
   }
 
   #entry(object: Handle, parent: Handle | undefined, name: string | undefined): DirtyObject {

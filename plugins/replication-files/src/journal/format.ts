@@ -18,7 +18,7 @@ export const HEADER_BYTES = MAGIC.length + 4 + GENERATION_BYTES + BOOT_ID_BYTES 
 const RECORD_HEADER_BYTES = 12;
 const RECORD_BYTES_MAX = 4096;
 
-const RECORD = { name: 1, object: 2, range: 3, whole: 4, clean: 5 } as const;
+const RECORD = { name: 1, object: 2, range: 3, whole: 4, clean: 5, directory: 6 } as const;
 
 export interface JournalHeader {
   /** 32 hexadecimal digits. */
@@ -65,6 +65,13 @@ export class RecordWriter {
     text(payload, directory);
     payload.u64(directoryId);
     text(payload, name);
+    this.#end();
+  }
+
+  directory(directory: string, directoryId: bigint): void {
+    const payload = this.#begin(RECORD.directory);
+    text(payload, directory);
+    payload.u64(directoryId);
     this.#end();
   }
 
@@ -120,7 +127,8 @@ export class RecordWriter {
 /** All records of a set, handed out in pieces of bounded size. */
 export function* encodeSet(writer: RecordWriter, set: DirtySet): Generator<Buffer> {
   let count = 0;
-  for (const [directory, { id, names }] of set.directories) {
+  for (const [directory, { id, isWhole, names }] of set.directories) {
+    if (isWhole) writer.directory(directory, id);
     for (const name of names) {
       writer.name(directory, id, name);
       count += 1;
@@ -190,6 +198,11 @@ function applyRecord(set: DirtySet, payload: Buffer): boolean {
       const directory = readText(from);
       const id = from.u64();
       set.addName(directory, id, readText(from));
+      break;
+    }
+    case RECORD.directory: {
+      const directory = readText(from);
+      set.addDirectory(directory, from.u64());
       break;
     }
     case RECORD.object: {

@@ -26,6 +26,8 @@ const COMPACT_BYTES = 64 << 20;
 export type JournalFound =
   | { readonly state: 'none' }
   | { readonly state: 'usable'; readonly base: string; readonly set: DirtySet }
+  /** Its last records may be missing: the node was restarted. Together with an activity log of the same base it says enough. */
+  | { readonly state: 'unfinished'; readonly base: string; readonly set: DirtySet }
   | { readonly state: 'unusable'; readonly reason: string };
 
 /** Reads what the last process left. Never throws for what is in the file. */
@@ -35,7 +37,7 @@ export function readJournal(stateDirectory: string, bootId: string = readBootId(
   const content = decodeJournal(readFileSync(path));
   if (!content.usable) return { state: 'unusable', reason: content.reason };
   if (!content.isClean && content.header.bootId !== bootId) {
-    return { state: 'unusable', reason: 'the node was restarted without a clean stop: the end of the journal may be missing' };
+    return { state: 'unfinished', base: content.header.base, set: content.set };
   }
   return { state: 'usable', base: content.header.base, set: content.set };
 }

@@ -126,11 +126,23 @@ export class AttributeModification extends ObjectModification {
     this.#wanted = wanted;
   }
 
+  override prepare(trees: Trees): number {
+    const refused = super.prepare(trees);
+    // What may be cut off has to be named before it is.
+    if (refused === 0 && this.#wanted.valid & fuse.FATTR_SIZE) this.#measure(trees);
+    return refused;
+  }
+
+  #measure({ store }: Trees): void {
+    this.#sizeBefore = store.attributes(this.node.handle) < 0 ? 0 : store.stat.size;
+  }
+
   body(): LiveBody {
     return { kind: 'setattr', object: this.node.id, ...this.#wanted };
   }
 
-  apply({ store }: Trees): number {
+  apply(trees: Trees): number {
+    const { store } = trees;
     const { valid, mode, uid, gid, size, atime, mtime } = this.#wanted;
     const change: { -readonly [Key in keyof AttributeChange]: AttributeChange[Key] } = {};
     if (valid & fuse.FATTR_MODE) change.mode = mode;
@@ -138,7 +150,7 @@ export class AttributeModification extends ObjectModification {
     if (valid & fuse.FATTR_GID) change.gid = gid;
     if (valid & fuse.FATTR_SIZE) {
       change.size = size;
-      this.#sizeBefore = store.attributes(this.node.handle) < 0 ? 0 : store.stat.size;
+      this.#measure(trees);
     }
     if (valid & (fuse.FATTR_ATIME | fuse.FATTR_MTIME)) {
       change.times = timesBuffer(valid & fuse.FATTR_ATIME ? atime : undefined, valid & fuse.FATTR_MTIME ? mtime : undefined);

@@ -32,6 +32,8 @@ export interface Surroundings {
   recorder(): TouchRecorder;
   /** Makes the journal's news reach its file: before anything is answered. */
   flushJournal(): void;
+  /** Writes down what may reach a disk, before it does; `resume` is called when more of it is durable. */
+  activity(): Coverage | undefined;
   /** False while a resync freezes the tree; `resume` is called when it is over. */
   admits(): boolean;
   /**
@@ -45,10 +47,22 @@ export interface Surroundings {
   peerFailed(reason: string): void;
 }
 
+/** The activity log, as the pipeline uses it. */
+export interface Coverage {
+  cover(touch: (recorder: TouchRecorder) => void): number;
+  isDurable(need: number): boolean;
+  pin(): number;
+  unpin(period: number): boolean;
+}
+
 interface Entry {
   readonly modification: Modification;
-  /** `local`: to be applied without the peer. */
-  state: 'local' | 'sent' | 'answered';
+  /** `local`: to be applied without the peer. `covered`: to be sent when the activity log is durable. */
+  state: 'local' | 'covered' | 'sent' | 'answered';
+  /** What the activity log must have on the disk first. */
+  need: number;
+  /** For `unpin`. */
+  readonly period: number | undefined;
   /** Answers that have not come. */
   waiting: number;
   errno: number;
@@ -74,6 +88,8 @@ export class Pipeline {
   /** Since a divergence, until the peer has durably marked itself: nothing that it lacks may be answered, or its takeover would lose it. */
   #isFrozen = false;
   readonly #frozenAnswers: { modification: Modification; outcome: number }[] = [];
+  /** Entries that are not sent yet, in order. */
+  #covered: Entry[] = [];
   #isDraining = false;
 
   constructor(trees: Trees, around: Surroundings) {
@@ -107,14 +123,35 @@ export class Pipeline {
       modification.to.device.replyError(modification.to, refused);
       return;
     }
-    if (this.#flow === 'alone' && this.#queue.length === 0 && this.#admits()) {
+    const need = this.#cover(modification);
+    if (this.#flow === 'alone' && this.#queue.length === 0 && this.#isDurable(need) && this.#admits()) {
       this.#perform(modification);
       return;
     }
-    const entry: Entry = { modification, state: 'local', waiting: 0, errno: 0 };
+    const period = modification.isLocal ? undefined : this.#around.activity()?.pin();
+    const entry: Entry = { modification, state: 'local', need, period, waiting: 0, errno: 0 };
     this.#queue.push(entry);
-    if (this.#flow === 'connected' && !modification.isLocal) this.#send(entry);
-    else this.resume();
+    if (this.#flow === 'connected' && !modification.isLocal) this.#sendWhenCovered(entry);
+    this.resume();
+  }
+
+  #cover(modification: Modification): number {
+    if (modification.isLocal) return 0;
+    const touch = (recorder: TouchRecorder): void => {
+      modification.touch(recorder);
+    };
+    return this.#around.activity()?.cover(touch) ?? 0;
+  }
+
+  #isDurable(need: number): boolean {
+    return need === 0 || (this.#around.activity()?.isDurable(need) ?? true);
+  }
+
+  /** It was applied, or never will be. */
+  #finished({ modification, period }: Entry): void {
+    if (period === undefined || this.#around.activity()?.unpin(period) !== true) return;
+    // A checkpoint that was cut meanwhile does not have it.
+    this.#cover(modification);
   }
 
   /** fsync and fdatasync: on both nodes' disks, in parallel. */
@@ -136,7 +173,10 @@ export class Pipeline {
     this.#flow = 'connected';
     // What waited for the last round of the resync.
     for (const entry of this.#queue) {
-      if (entry.state === 'local' && !entry.modification.isLocal && this.#peer !== undefined) this.#send(entry);
+      if (entry.state !== 'local' || entry.modification.isLocal) continue;
+      // The log has begun anew.
+      entry.need = this.#cover(entry.modification);
+      this.#sendWhenCovered(entry);
     }
     this.resume();
   }
@@ -155,6 +195,7 @@ export class Pipeline {
   goAlone(options: { awaitAnswers: boolean }): void {
     this.#peer = undefined;
     this.#flow = 'alone';
+    for (const entry of this.#covered.splice(0)) entry.state = 'local';
     if (options.awaitAnswers) {
       this.#isFrozen = true;
       return;
@@ -181,24 +222,30 @@ export class Pipeline {
     this.#flow = 'refusing';
     this.#peer = undefined;
     this.#isFrozen = false;
-    for (const { modification } of this.#queue.splice(0)) this.#answer(modification, -EIO);
+    this.#covered = [];
+    for (const entry of this.#queue.splice(0)) {
+      this.#finished(entry);
+      this.#answer(entry.modification, -EIO);
+    }
     for (const { modification } of this.#frozenAnswers.splice(0)) this.#answer(modification, -EIO);
     for (const sync of this.#syncs) sync.to.device.replyError(sync.to, EIO);
     this.#syncs.clear();
   }
 
-  /** Applies what need not wait any longer. */
+  /** Sends and applies what need not wait any longer. */
   resume(): void {
     if (this.#isDraining) return;
     this.#isDraining = true;
+    this.#sendCovered();
     let done = 0;
     try {
       for (; done < this.#queue.length; done += 1) {
         const entry = this.#queue[done] as Entry;
-        if (entry.state === 'sent' || this.#flow === 'holding' || this.#flow === 'refusing') break;
+        if (entry.state === 'sent' || entry.state === 'covered' || this.#flow === 'holding' || this.#flow === 'refusing') break;
         if (entry.state === 'answered') this.#settle(entry);
-        else if (this.#flow === 'alone' && !this.#admits()) break;
+        else if (this.#flow === 'alone' && !(this.#isDurable(entry.need) && this.#admits())) break;
         else this.#perform(entry.modification);
+        this.#finished(entry);
       }
     } finally {
       this.#queue.splice(0, done);
@@ -235,6 +282,24 @@ export class Pipeline {
     modification.to.device.replyError(modification.to, -outcome);
   }
 
+  #sendWhenCovered(entry: Entry): void {
+    entry.state = 'covered';
+    this.#covered.push(entry);
+  }
+
+  #sendCovered(): void {
+    let sent = 0;
+    while (this.#flow === 'connected' && sent < this.#covered.length) {
+      const entry = this.#covered[sent] as Entry;
+      if (!this.#isDurable(entry.need)) break;
+      sent += 1;
+      entry.state = 'local';
+      this.#send(entry);
+    }
+    // A divergence has emptied the list.
+    this.#covered.splice(0, Math.min(sent, this.#covered.length));
+  }
+
   #send(entry: Entry): void {
     const { modification } = entry;
     const peer = this.#peer as PeerRequests;
@@ -242,7 +307,6 @@ export class Pipeline {
       if (this.#introduce(peer, node)) continue;
       // Without a name the peer cannot find it. Applied here, and repaired afterwards.
       this.#around.diverged('an object without a known name was modified');
-      this.resume();
       return;
     }
     if (modification instanceof CreateModification) modification.createdInSession = this.#session;

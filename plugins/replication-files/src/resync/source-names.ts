@@ -24,6 +24,7 @@ interface TouchedDirectory {
   readonly handle: Handle;
   readonly id: bigint;
   readonly names: ReadonlySet<string>;
+  readonly isWhole: boolean;
   readonly isAlive: boolean;
   readonly depth: number;
 }
@@ -87,9 +88,10 @@ export class NameSender {
   /** One round over the touched names. */
   *sendTouched(set: DirtySet): Steps {
     this.#copied = new Set();
-    const touched = [...set.directories].map(([handle, { id, names }]): TouchedDirectory => {
+    const touched = [...set.directories].map(([handle, { id, names: some, isWhole }]): TouchedDirectory => {
       const isAlive = this.tree.isAlive(handle);
-      return { handle, id, names, isAlive, depth: isAlive ? this.#depth(handle) : Number.MAX_SAFE_INTEGER };
+      const names = isAlive && isWhole ? new Set([...some, ...this.#namesIn(handle)]) : some;
+      return { handle, id, names, isWhole, isAlive, depth: isAlive ? this.#depth(handle) : Number.MAX_SAFE_INTEGER };
     });
     touched.sort((a, b) => a.depth - b.depth);
     this.objectsTotal += set.nameCount;
@@ -115,9 +117,19 @@ export class NameSender {
   #settleUnresolved(left: readonly TouchedDirectory[]): void {
     const unclear = new Set(left.filter(({ handle, isAlive }) => isAlive && !this.introduce(handle)));
     for (const directory of left) {
-      const { handle, id, names, isAlive } = directory;
+      const { handle, id, names, isWhole, isAlive } = directory;
+      if (isAlive && unclear.has(directory) && isWhole) this.pending.addDirectory(handle, id);
       if (isAlive && !unclear.has(directory)) this.#toPlace.push({ directory: handle, names: [...names] });
       else if (isAlive || unclear.size > 0) for (const name of names) this.pending.addName(handle, id, name);
+    }
+  }
+
+  *#namesIn(directory: Handle): Generator<string> {
+    for (let next: bigint | undefined = 0n; next !== undefined; ) {
+      const batch: ReturnType<SourceTree['store']['readDirectory']> = this.tree.store.readDirectory(directory, next);
+      if (typeof batch === 'number') return;
+      for (const { name } of batch.entries) yield name.toString('latin1');
+      next = batch.next;
     }
   }
 
@@ -202,6 +214,7 @@ export class NameSender {
 
   *#clearTouched(directory: TouchedDirectory, unresolved: TouchedDirectory[]): Steps {
     const { handle, id, names, isAlive } = directory;
+    const complete = directory.isWhole && isAlive;
     if (isAlive && !this.introduce(handle)) {
       unresolved.push(directory);
       return;
@@ -211,13 +224,15 @@ export class NameSender {
     let isKnown = true;
     const missing: string[] = [];
     const all = [...names];
-    for (let at = 0; at < all.length; ) {
+    for (let at = 0, isLast = false; !isLast && (complete || at < all.length); ) {
       yield* this.flow.room();
       const chunk = this.#chunk(handle, all, at, isAlive);
+      const first = complete && at === 0;
       at += chunk.length;
-      const isLast = at >= all.length;
+      const isEnd = at >= all.length;
+      isLast = isEnd;
       const entries = chunk.map((found) => found.entry);
-      this.flow.request({ kind: 'clear', directory: id, complete: false, first: false, last: false, entries }, (answer) => {
+      this.flow.request({ kind: 'clear', directory: id, complete, first, last: complete && isEnd, entries }, (answer) => {
         if (answer.errno === 0) {
           this.#known.add(id);
           for (const name of this.#cleared(handle, chunk, answer)) missing.push(name);
@@ -225,7 +240,7 @@ export class NameSender {
           this.#expectUnknown(answer);
           isKnown = false;
         }
-        if (!isLast) return;
+        if (!isEnd) return;
         if (!isKnown) {
           this.#uncleared.set(handle, names);
           unresolved.push(directory);

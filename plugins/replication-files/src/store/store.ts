@@ -4,7 +4,8 @@
  * result on both nodes. Results are numbers: 0 or more is success, `-errno` is failure; nothing throws for an operating error.
  *
  * Every object carries a random 64-bit id in the xattr `trusted.holdfast.id`: it is the object's name on the wire and survives renames
- * and restarts. Roots have the reserved ids 1, 2, … and no xattr.
+ * and restarts. Roots have the reserved ids 1, 2, … and no xattr. Behind the id may be the era in which a primary made the object: a
+ * number that only this node's activity log knows.
  */
 import { randomFillSync } from 'node:crypto';
 import { HoldfastError } from '@holdfast/sdk';
@@ -21,6 +22,8 @@ export const RESERVED_NAME = Buffer.from('.holdfast');
 const OBJECT_ID_MIN = 256n;
 const DESCRIPTORS_MAX = 4000;
 const ID_XATTR = sys.cString('trusted.holdfast.id');
+const ID_BYTES = 8;
+const ERA_BYTES = 4;
 const EMPTY = sys.cString('');
 const OWNER_UNCHANGED = 0xffffffff;
 /** Larger writes go on to the disk at once and leave no second copy in memory: the kernel keeps one of what was written through the mount. */
@@ -59,13 +62,17 @@ export class Store {
   readonly roots: readonly Handle[];
   /** Attributes of the object that the last successful `lookup`, `create` or `attributes` met. Overwritten by the next. */
   readonly stat = new Stat();
+  /** What new objects carry behind their id; 0: nothing. */
+  era = 0;
+  /** Told of every object that `create` made. */
+  onCreated: ((handle: Handle) => void) | undefined;
   /** Told of every successful `write` that the kernel keeps in its cache. */
   onWritten: ((handle: Handle, offset: number, length: number) => void) | undefined;
   readonly #rootFds: readonly number[];
   readonly #descriptors: Descriptors;
   readonly #nameA = Buffer.from(new ArrayBuffer(c.PATH_BYTES_MAX + 1));
   readonly #nameB = Buffer.from(new ArrayBuffer(c.PATH_BYTES_MAX + 1));
-  readonly #idBytes = Buffer.from(new ArrayBuffer(8));
+  readonly #idBytes = Buffer.from(new ArrayBuffer(ID_BYTES + ERA_BYTES));
   readonly #entries = Buffer.from(new ArrayBuffer(65536));
   readonly #vector = Buffer.from(new ArrayBuffer(16));
   #fsgid = 0;
@@ -86,7 +93,7 @@ export class Store {
         fds.push(fd);
         const handle = handleOf(index, fd, c.S_IFDIR);
         if (typeof handle === 'number') throw unsuitable(path, `no file handles (${errnoName(handle)})`);
-        const xattr = sys.fgetxattr(fd, ID_XATTR, this.#idBytes, 8);
+        const xattr = sys.fgetxattr(fd, ID_XATTR, this.#idBytes, this.#idBytes.length);
         if (xattr === -EOPNOTSUPP) throw unsuitable(path, 'no trusted extended attributes');
         roots.push(handle);
       }
@@ -149,29 +156,39 @@ export class Store {
   readId(handle: Handle): bigint {
     const root = this.roots.indexOf(handle);
     if (root >= 0) return BigInt(root + 1);
-    const fd = this.#descriptors.get(handle);
-    if (fd < 0) return BigInt(fd);
-    const outcome =
-      isRegular(handle) || isDirectory(handle)
-        ? sys.fgetxattr(fd, ID_XATTR, this.#idBytes, 8)
-        : sys.getxattr(procPath(fd), ID_XATTR, this.#idBytes, 8);
+    const outcome = this.#readId(handle);
     if (outcome === -ENODATA) return 0n;
     if (outcome < 0) return BigInt(outcome);
-    return outcome === 8 ? this.#idBytes.readBigUInt64LE(0) : 0n;
+    return outcome === ID_BYTES || outcome === ID_BYTES + ERA_BYTES ? this.#idBytes.readBigUInt64LE(0) : 0n;
+  }
+
+  /** @returns the era in which this node made the object as primary, or 0 */
+  readEra(handle: Handle): number {
+    return this.#readId(handle) === ID_BYTES + ERA_BYTES ? this.#idBytes.readUInt32LE(ID_BYTES) : 0;
+  }
+
+  #readId(handle: Handle): number {
+    const fd = this.#descriptors.get(handle);
+    if (fd < 0) return fd;
+    return isRegular(handle) || isDirectory(handle)
+      ? sys.fgetxattr(fd, ID_XATTR, this.#idBytes, this.#idBytes.length)
+      : sys.getxattr(procPath(fd), ID_XATTR, this.#idBytes, this.#idBytes.length);
   }
 
   /** @returns 0 or -errno */
   writeId(handle: Handle, id: bigint): number {
     if (this.roots.includes(handle)) return -EINVAL;
     const fd = this.#descriptors.get(handle);
-    return fd < 0 ? fd : this.#setId(fd, handle, id);
+    return fd < 0 ? fd : this.#setId(fd, handle, id, 0);
   }
 
-  #setId(fd: number, handle: Handle, id: bigint): number {
+  #setId(fd: number, handle: Handle, id: bigint, era: number): number {
     this.#idBytes.writeBigUInt64LE(id, 0);
+    this.#idBytes.writeUInt32LE(era, ID_BYTES);
+    const length = era === 0 ? ID_BYTES : ID_BYTES + ERA_BYTES;
     return isRegular(handle) || isDirectory(handle)
-      ? sys.fsetxattr(fd, ID_XATTR, this.#idBytes, 8, 0)
-      : sys.setxattr(procPath(fd), ID_XATTR, this.#idBytes, 8, 0);
+      ? sys.fsetxattr(fd, ID_XATTR, this.#idBytes, length, 0)
+      : sys.setxattr(procPath(fd), ID_XATTR, this.#idBytes, length, 0);
   }
 
   /** Creates an object of any type with id and owner; its attributes are in `stat`. EEXIST: the name is taken. @returns handle or -errno */
@@ -205,13 +222,14 @@ export class Store {
     // inode generations.
     this.#descriptors.forget(handle);
     this.#descriptors.adopt(handle, fd);
+    this.onCreated?.(handle);
     return handle;
   }
 
   #finishCreation(fd: number, root: number, type: number, object: NewObject): Handle | number {
     const handle = handleOf(root, fd, type);
     if (typeof handle === 'number') return handle;
-    let outcome = this.#setId(fd, handle, object.id);
+    let outcome = this.#setId(fd, handle, object.id, this.era);
     if (outcome < 0) return outcome;
     if (object.uid !== 0) {
       outcome = sys.fchownat(fd, EMPTY, object.uid, OWNER_UNCHANGED, c.AT_EMPTY_PATH);
