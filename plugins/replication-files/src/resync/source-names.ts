@@ -15,7 +15,7 @@ import { Fifo } from './fifo.js';
 import { ResyncError, type RequestFlow, type Steps } from './flow.js';
 import { placeOfDirectory, type Place } from './location.js';
 import type { ContentSender } from './source-content.js';
-import type { Found, SourceTree } from './source-tree.js';
+import type { Batch, Found, SourceTree } from './source-tree.js';
 
 const CHUNK_ENTRIES = 512;
 const CHUNK_BYTES = 256 << 10;
@@ -87,10 +87,13 @@ export class NameSender {
   /** One round over the touched names. */
   *sendTouched(set: DirtySet): Steps {
     this.#copied = new Set();
-    const touched = [...set.directories].map(([handle, { id, names }]): TouchedDirectory => {
+    const all = [...set.directories].map(([handle, { id, names }]): TouchedDirectory => {
       const isAlive = this.tree.isAlive(handle);
-      return { handle, id, names, isAlive, depth: isAlive ? this.#depth(handle) : Number.MAX_SAFE_INTEGER };
+      // What the set remembers may be older than the object's id: a comparison gives new ones.
+      const now = isAlive ? (this.tree.id(handle) ?? id) : id;
+      return { handle, id: now, names, isAlive, depth: isAlive ? this.#depth(handle) : Number.MAX_SAFE_INTEGER };
     });
+    const touched = all.filter(({ id }) => id !== 0n);
     touched.sort((a, b) => a.depth - b.depth);
     this.objectsTotal += set.nameCount;
     this.#uncleared = new Map(touched.map(({ handle, names }) => [handle, names]));
@@ -341,8 +344,8 @@ export class NameSender {
     this.#stampLater.set(directory, id);
     const missing: string[] = [];
     for (let next: bigint | undefined = 0n, isFirst = true; next !== undefined; ) {
-      const batch: ReturnType<SourceTree['store']['readDirectory']> = this.tree.store.readDirectory(directory, next);
-      if (typeof batch === 'number') return;
+      const batch: Batch | undefined = this.tree.list(directory, next);
+      if (batch === undefined) return;
       next = batch.next;
       const isEnd = next === undefined;
       const names = batch.entries.map((entry) => entry.name.toString('latin1'));
@@ -376,8 +379,8 @@ export class NameSender {
       return;
     }
     for (let next: bigint | undefined = 0n; next !== undefined; ) {
-      const batch: ReturnType<SourceTree['store']['readDirectory']> = this.tree.store.readDirectory(directory, next);
-      if (typeof batch === 'number') return;
+      const batch: Batch | undefined = this.tree.list(directory, next);
+      if (batch === undefined) return;
       next = batch.next;
       const listed = batch.entries.map((entry) => entry.name.toString('latin1'));
       this.objectsTotal += listed.length;

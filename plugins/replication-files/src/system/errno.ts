@@ -79,3 +79,8 @@ const NAMES: Readonly<Record<number, string>> = {
 export function errnoName(errno: number): string {
   return NAMES[Math.abs(errno)] ?? `errno ${Math.abs(errno)}`;
 }
+
+/** The object or the name is not there any more; every other error says nothing about that. */
+export function isGone(outcome: number): boolean {
+  return outcome === -ENOENT || outcome === -ESTALE;
+}
