@@ -1,7 +1,7 @@
 /**
- * An application that works on files, for the campaigns. `load-client.js work KIND DIRECTORY NUMBER` goes on until its standard input ends, with
- * numbers from NUMBER on, and prints `promised …` for everything that its program has been told is durable. `check KIND DIRECTORY` reads
- * all that was promised from its standard input and prints a line for everything that does not hold.
+ * An application that works on files, for the campaigns. `load-client.js work KIND DIRECTORY NUMBER` goes on until its standard input ends,
+ * with numbers from NUMBER on, and prints `promised …` for everything that its program has been told is durable. `check KIND DIRECTORY`
+ * reads all that was promised from its standard input and prints a line for everything that does not hold.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import * as fs from 'node:fs';

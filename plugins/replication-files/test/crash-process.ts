@@ -1,6 +1,6 @@
 /**
- * The application of the crash tests: `crash-process.js DIRECTORY CONCURRENCY SEQUENCES` (JSON). Prepares a directory for every sequence, says
- * `ready`, waits for a line, then performs the sequences, so many at a time. Every operation that has returned is a line
+ * The application of the crash tests: `crash-process.js DIRECTORY CONCURRENCY SEQUENCES` (JSON). Prepares a directory for every sequence,
+ * says `ready`, waits for a line, then performs the sequences, so many at a time. Every operation that has returned is a line
  * `<sequence> <step> <ok or errno>`, written before the next one begins; what a lost mount answers is no answer.
  */
 import { writeSync } from 'node:fs';

@@ -65,7 +65,7 @@ describe('a replicated pair whose disk fails', function () {
     });
   }
 
-  it('gives the application the error when the disk of the primary fails; the other copy stays whole, and takes over when forced', async () => {
+  it('gives the application the error when the primary’s disk fails; the other copy stays whole, and takes over by force', async () => {
     const a = await onDisk('a');
     const b = await lab.node({ name: 'b' });
     await connect(a, b);
