@@ -12,11 +12,12 @@ const options = JSON.parse(process.argv[2] ?? '{}') as { readonly rounds?: numbe
 const cycles = options.all === undefined ? randomCycles(new Random(options.seed ?? 1)) : cyclesOfAll(options.all);
 const rounds = options.all === undefined ? (options.rounds ?? 200) : Number.MAX_SAFE_INTEGER;
 const problems: string[] = [];
-let [done, acknowledged, interrupted] = [0, 0, 0];
+let [done, acknowledged, interrupted, labs] = [0, 0, 0, 0];
 let isInterrupted = true;
 
 for (let isLast = false; !isLast; ) {
-  const async = (done / CYCLES_PER_LAB) % 2 === 0 ? 'second' : 'none';
+  const async = labs % 2 === 0 ? 'second' : 'none';
+  labs += 1;
   const lab = await CrashLab.create(async);
   try {
     for (let left = CYCLES_PER_LAB; left > 0 && !isLast; left -= 1) {
