@@ -56,6 +56,8 @@ export interface NodeSettings {
   readonly lockTimeoutSeconds?: number;
   readonly key?: Buffer;
   readonly port?: number;
+  /** Where the peer is reached, when that is not its own port. */
+  readonly peerPort?: number;
   /** How the node's own directory comes to be, before it is bound to the common path: a shell command with $DIR. */
   readonly prepare?: string;
 }
@@ -102,8 +104,7 @@ export class LabNode {
 
   /** Opens the replica (again, after its process has ended). */
   async reopen(): Promise<void> {
-    const { async = 'second', lockTimeoutSeconds = 10, key = Buffer.alloc(32, 7), port = 5600 } = this.#settings;
-    const endpoint = (name: string): { address: string; port: number } => ({ address: addressOf(name), port });
+    const { async = 'second', lockTimeoutSeconds = 10, key = Buffer.alloc(32, 7), port = 5600, peerPort = port } = this.#settings;
     const peerNode = this.name === 'a' ? 'b' : 'a';
     await this.call({
       call: 'open',
@@ -111,8 +112,8 @@ export class LabNode {
         module: 'test',
         localNode: this.name,
         peerNode,
-        local: endpoint(this.name),
-        peer: endpoint(peerNode),
+        local: { address: addressOf(this.name), port },
+        peer: { address: addressOf(peerNode), port: peerPort },
         stateDirectory: this.stateDirectory,
         configuration: { replicated: [{ dir: this.directory }], async, locktimeout: lockTimeoutSeconds },
         key: key.toString('base64'),
@@ -165,6 +166,11 @@ export class LabNode {
     const { code, output } = await this.run(command);
     if (code !== 0) throw new Error(`on ${this.name}: "${command}" failed with ${code}: ${output}`);
     return output;
+  }
+
+  /** The node's tree, seen from outside, whatever is mounted there inside. */
+  get treeOutside(): string {
+    return `/proc/${this.agentPid}/root${this.tree}`;
   }
 
   get agentPid(): number {
@@ -254,8 +260,8 @@ export async function assertIdentical(a: LabNode, b: LabNode): Promise<void> {
   let last = '';
   await until(
     () => {
-      const left = describeTree(a.tree);
-      const right = describeTree(b.tree);
+      const left = describeTree(a.treeOutside);
+      const right = describeTree(b.treeOutside);
       last = differences(left, right);
       return last === '';
     },

@@ -4,8 +4,9 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DirtySet } from '../src/journal/dirty-set.js';
 import type { Handle } from '../src/store/handle.js';
+import { Random } from './random.js';
 import { Application, Lab, picture } from './resync-lab.js';
-import { modify, Random } from './resync-random.js';
+import { modify } from './resync-random.js';
 
 const MODE = { file: 0o100644, directory: 0o040755 } as const;
 const SEEDS = Number(process.env.HOLDFAST_SEEDS ?? 6);

@@ -4,108 +4,11 @@ import fc from 'fast-check';
 import { ByteReader, ByteWriter, WireError } from '../src/wire/bytes.js';
 import { decodeMessages, refusedName } from '../src/wire/decode.js';
 import { encodedBytesMax, encodeMessage } from '../src/wire/encode.js';
-import { DATA_BYTES_MAX, DIGEST_BYTES, GRANULE_BYTES, RECORD_BYTES_MAX } from '../src/wire/limits.js';
+import { DATA_BYTES_MAX, RECORD_BYTES_MAX } from '../src/wire/limits.js';
 import { TYPE, type Message } from '../src/wire/messages.js';
 import { RECORD_EXTRA_BYTES, RecordOpener, RecordSealer } from '../src/wire/seal.js';
 import { decodeHello, decodeReply, encodeGreeting, type Hello } from '../src/link/greeting.js';
-
-const seq = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
-const size = fc.oneof(fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), fc.integer({ min: 0, max: 1 << 20 }));
-const u32 = fc.integer({ min: 0, max: 0xffffffff });
-const id = fc.bigInt({ min: 256n, max: 0xffff_ffff_ffff_ffffn });
-const name = fc
-  .uint8Array({ minLength: 1, maxLength: 255 })
-  .map((bytes) => Buffer.from(bytes.map((byte) => (byte === 0 || byte === 0x2f ? 0x5f : byte))))
-  .filter((bytes) => refusedName(bytes, true) === undefined);
-const data = fc.uint8Array({ maxLength: 3000 }).map((bytes) => Buffer.from(bytes));
-const time = fc.record({ seconds: fc.integer({ min: -1e12, max: 1e12 }), nanoseconds: fc.integer({ min: 0, max: 999_999_999 }) });
-const fileMode = fc
-  .tuple(fc.constantFrom(0o010000, 0o020000, 0o040000, 0o060000, 0o100000, 0o140000), fc.integer({ min: 0, max: 0o7777 }))
-  .map(([type, bits]) => type | bits);
-const newObject = fc.oneof(
-  fc.record({ object: id, mode: fileMode, uid: u32, gid: u32, rdev: u32, target: fc.constant(Buffer.alloc(0)) }),
-  fc.record({ object: id, mode: fc.constant(0o120777), uid: u32, gid: u32, rdev: u32, target: name }),
-);
-const entry = fc.oneof(fc.record({ name }), fc.record({ name, what: newObject }));
-const errno = fc.integer({ min: 0, max: 4095 });
-const flag = fc.boolean();
-const kind = <K extends Message['kind']>(value: K): fc.Arbitrary<K> => fc.constant(value);
-
-const message = fc
-  .oneof(
-    fc.record({ kind: kind('ping'), seq: fc.constant(0) }),
-    fc.record({ kind: kind('pong'), seq: fc.constant(0) }),
-    fc.record({ kind: kind('failed'), seq: fc.constant(0), code: fc.string({ maxLength: 50 }), message: fc.string({ maxLength: 200 }) }),
-    fc.record({ kind: kind('ack'), seq, errno }),
-    fc.record({ kind: fc.constantFrom('introduce', 'bind', 'link'), seq, object: id, parent: id, name }),
-    fc
-      .tuple(newObject, name, id, seq)
-      .map(([object, given, parent, number]) => ({ kind: 'create', seq: number, parent, name: given, ...object })),
-    fc.record({ kind: fc.constantFrom('unlink', 'rmdir'), seq, parent: id, name }),
-    fc.record({ kind: kind('rename'), seq, parent: id, name, newParent: id, newName: name, flags: fc.constantFrom(0, 1, 2) }),
-    fc.record({
-      kind: kind('setattr'),
-      seq,
-      object: id,
-      valid: fc.integer({ min: 0, max: 63 }),
-      mode: fc.integer({ min: 0, max: 0o7777 }),
-      uid: u32,
-      gid: u32,
-      size,
-      atime: time,
-      mtime: time,
-    }),
-    fc.record({ kind: fc.constantFrom('write', 'data'), seq, object: id, offset: size, data }),
-    fc.record({ kind: kind('fallocate'), seq, object: id, mode: u32, offset: size, length: size }),
-    fc.record({ kind: kind('fsync'), seq, object: id, datasync: flag }),
-    fc.record({ kind: kind('checkpoint'), seq, phase: fc.constantFrom('begin', 'done') }),
-    fc.record({ kind: kind('times'), seq, stamps: fc.array(fc.record({ object: id, atime: time, mtime: time }), { maxLength: 20 }) }),
-    fc.record({ kind: kind('resync-begin'), seq, mode: fc.constantFrom('journal', 'compare') }),
-    fc.record({
-      kind: kind('clear'),
-      seq,
-      directory: id,
-      complete: flag,
-      first: flag,
-      last: flag,
-      entries: fc.array(entry, { maxLength: 20 }),
-    }),
-    fc.record({ kind: kind('place'), seq, directory: id, entries: fc.array(entry, { maxLength: 20 }) }),
-    fc.record({ kind: kind('hole'), seq, object: id, offset: size, length: size }),
-    fc.record({
-      kind: kind('digest'),
-      seq,
-      object: id,
-      offset: fc.integer({ min: 0, max: 1e6 }).map((n) => n * GRANULE_BYTES),
-      length: fc.integer({ min: 0, max: 4 << 20 }),
-    }),
-    fc.record({ kind: kind('attributes'), seq, object: id, mode: fileMode, uid: u32, gid: u32, size, atime: time, mtime: time }),
-    fc.record({ kind: fc.constantFrom('resync-sync', 'resync-finish'), seq }),
-    fc.record({
-      kind: kind('statuses'),
-      seq,
-      errno,
-      statuses: fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 50 }).map((list) => Buffer.from(list)),
-    }),
-    fc.record({
-      kind: kind('digests'),
-      seq,
-      errno,
-      size,
-      digests: fc
-        .integer({ min: 0, max: 8 })
-        .chain((n) => fc.uint8Array({ minLength: n * DIGEST_BYTES, maxLength: n * DIGEST_BYTES }))
-        .map((bytes) => Buffer.from(bytes)),
-    }),
-  )
-  .map((value) => tidy(value)) as unknown as fc.Arbitrary<Message>;
-
-/** fast-check makes objects without prototype, which strict comparison takes for others. */
-function tidy(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(tidy);
-  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, tidy(item)]));
-}
+import { message } from './message-arbitrary.js';
 
 function encode(messages: readonly Message[]): Buffer {
   const to = new ByteWriter(16);

@@ -21,6 +21,7 @@ export class Checkpoint {
   #isRunning = false;
   #lastMs: number;
   #onLast: (() => void) | undefined;
+  #isCancelled = false;
 
   constructor(around: RoleSurroundings, recent: RecentSet, activity: ActivityLog | undefined, peer: PeerRequests) {
     this.#around = around;
@@ -41,6 +42,11 @@ export class Checkpoint {
     if (!this.#isRunning) this.#begin();
   }
 
+  /** The link is no longer connected: what is under way says nothing more to the peer. */
+  cancel(): void {
+    this.#isCancelled = true;
+  }
+
   #begin(): void {
     const { store, pool, log } = this.#around;
     this.#isRunning = true;
@@ -55,7 +61,7 @@ export class Checkpoint {
     const step = (outcome: number): void => {
       if (outcome !== 0) failed = true;
       left -= 1;
-      if (left > 0) return;
+      if (left > 0 || this.#isCancelled) return;
       if (failed) {
         log('warn', 'a checkpoint failed: a node could not flush its file system');
         this.#end(isLast);

@@ -2,12 +2,15 @@
  * After a power cut: what the activity log says in coarse words, as a set that a resync can work on. Reads the directories that the log
  * names, and nothing else: the cost grows with what was being modified.
  */
+import { HoldfastError } from '@holdfast/sdk';
 import type { Activity } from '../journal/activity-format.js';
 import { EXTENT_GRANULES } from '../journal/activity-log.js';
 import type { DirtySet } from '../journal/dirty-set.js';
 import { isDirectory, type Handle } from '../store/handle.js';
 import type { Store } from '../store/store.js';
+import { errnoName, isGone } from '../system/errno.js';
 
+/** @throws HoldfastError HF_REPLICATION_DISK when a directory cannot be read: then nobody knows what is in it */
 export function expandActivity(activity: Activity, store: Store, into: DirtySet): void {
   for (const [object, { parent, name, extents }] of activity.objects) {
     into.addRange(object, 0, 0, parent, name);
@@ -33,7 +36,10 @@ const GRANULES_MAX = Math.floor(Number.MAX_SAFE_INTEGER / (64 << 10));
 function* newObjects(eras: ReadonlySet<number>, store: Store, directory: Handle): Generator<{ handle: Handle; name: string }> {
   for (let position: bigint | undefined = 0n; position !== undefined; ) {
     const batch: ReturnType<Store['readDirectory']> = store.readDirectory(directory, position);
-    if (typeof batch === 'number') return;
+    if (typeof batch === 'number') {
+      if (isGone(batch)) return;
+      throw new HoldfastError('HF_REPLICATION_DISK', `a directory cannot be listed: ${errnoName(batch)}; is the disk broken?`);
+    }
     position = batch.next;
     for (const { name } of batch.entries) {
       const handle = store.lookup(directory, name);

@@ -337,6 +337,7 @@ export class PrimarySide {
       return;
     }
     link.repairs = true;
+    link.checkpoint?.cancel();
     link.checkpoint = undefined;
     this.#pipeline.goAlone({ awaitAnswers: true });
     this.#around.changed();

@@ -3,10 +3,14 @@ import type { ReplyTo } from '../fuse/device.js';
 import * as fuse from '../fuse/protocol.js';
 import type { TouchRecorder } from '../journal/dirty-set.js';
 import type { AttributeChange } from '../store/store.js';
-import { UTIME_OMIT } from '../system/constants.js';
+import { SEEK_SET, UTIME_OMIT } from '../system/constants.js';
+import { EFBIG } from '../system/errno.js';
 import type { TimeSpec } from '../wire/messages.js';
 import { touchObject, type LiveBody, type Modification, type Trees } from './modification.js';
 import type { Node } from './node-table.js';
+
+/** Every file system takes a file of this size. */
+const LARGE_BYTES = 2 ** 31;
 
 abstract class ObjectModification implements Modification {
   readonly to: ReplyTo;
@@ -52,6 +56,13 @@ export class WriteModification extends ObjectModification {
     this.#offset = offset;
     this.#data = data;
     this.#release = release;
+  }
+
+  /** What the file system could never take is refused before the peer, which acknowledges first, fails with it. */
+  override prepare(trees: Trees): number {
+    const end = this.#offset + this.#data.length;
+    if (end > LARGE_BYTES && trees.store.seek(this.node.handle, end, SEEK_SET) < 0) return EFBIG;
+    return super.prepare(trees);
   }
 
   body(): LiveBody {

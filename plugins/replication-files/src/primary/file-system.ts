@@ -7,7 +7,7 @@ import { RequestBuffer, type FuseDevice, type ReplyTo } from '../fuse/device.js'
 import * as fuse from '../fuse/protocol.js';
 import { Opcode } from '../fuse/protocol.js';
 import * as c from '../system/constants.js';
-import { EAGAIN, EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOSYS, EOPNOTSUPP, EPERM } from '../system/errno.js';
+import { EAGAIN, EFBIG, EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOSYS, EOPNOTSUPP, EPERM } from '../system/errno.js';
 import type { TimeSpec } from '../wire/messages.js';
 import { AttributeModification, FallocateModification, WriteModification } from './content.js';
 import { fillDirectory } from './directory.js';
@@ -223,6 +223,10 @@ export class FileSystem {
     const length = request.word(56);
     const data = request.bytes.subarray(fuse.WRITE_DATA_AT, fuse.WRITE_DATA_AT + length);
     const offset = request.long(48);
+    if (isTooLarge(offset + length)) {
+      device.replyError(to, EFBIG);
+      return;
+    }
     if (length <= COPY_BYTES_MAX) {
       const kept = this.#pipeline.flow === 'alone' ? undefined : Buffer.from(data);
       if (kept !== undefined) {
@@ -268,7 +272,9 @@ export class FileSystem {
     let valid = flags & (fuse.FATTR_MODE | fuse.FATTR_UID | fuse.FATTR_GID | fuse.FATTR_SIZE | fuse.FATTR_ATIME | fuse.FATTR_MTIME);
     const now = (flags & (fuse.FATTR_ATIME_NOW | fuse.FATTR_MTIME_NOW)) === 0 ? undefined : currentTime();
     const time = (isNow: boolean, seconds: number, nanoseconds: number): TimeSpec =>
-      isNow && now !== undefined ? now : { seconds: Number(request.bytes.readBigInt64LE(seconds)), nanoseconds: request.word(nanoseconds) };
+      isNow && now !== undefined
+        ? now
+        : { seconds: representable(request.bytes.readBigInt64LE(seconds)), nanoseconds: request.word(nanoseconds) };
     if (flags & fuse.FATTR_ATIME_NOW) valid |= fuse.FATTR_ATIME;
     if (flags & fuse.FATTR_MTIME_NOW) valid |= fuse.FATTR_MTIME;
     const isAtime = (valid & fuse.FATTR_ATIME) !== 0;
@@ -282,7 +288,8 @@ export class FileSystem {
       atime: isAtime ? time((flags & fuse.FATTR_ATIME_NOW) !== 0, 72, 96) : EPOCH,
       mtime: isMtime ? time((flags & fuse.FATTR_MTIME_NOW) !== 0, 80, 100) : EPOCH,
     };
-    if (valid === 0) this.#attributes(to, node);
+    if (isTooLarge(wanted.size)) to.device.replyError(to, EFBIG);
+    else if (valid === 0) this.#attributes(to, node);
     else this.#pipeline.submit(new AttributeModification(to, node, wanted));
   }
 
@@ -292,7 +299,9 @@ export class FileSystem {
       to.device.replyError(to, EOPNOTSUPP);
       return;
     }
-    this.#pipeline.submit(new FallocateModification(to, node, mode, request.long(48), request.long(56)));
+    const [offset, length] = [request.long(48), request.long(56)];
+    if (isTooLarge(offset + length)) to.device.replyError(to, EFBIG);
+    else this.#pipeline.submit(new FallocateModification(to, node, mode, offset, length));
   }
 
   #create(device: FuseDevice, to: ReplyTo, request: RequestBuffer, mode: number, rdev: number, nameAt: number, opens: boolean): void {
@@ -317,6 +326,16 @@ export class FileSystem {
     else if (this.#trees.store.isReserved(newParent.handle, newName)) device.replyError(to, EPERM);
     else this.#pipeline.submit(new RenameModification(to, parent, name, newParent, newName, flags));
   }
+}
+
+/** Sizes are exact as numbers up to here, which is more than a file system takes; the kernel lets applications ask for up to 2^63. */
+function isTooLarge(size: number): boolean {
+  return size > Number.MAX_SAFE_INTEGER;
+}
+
+/** A time that the wire can carry. A disk keeps even less, and takes the nearest that it can: so does this. */
+function representable(seconds: bigint): number {
+  return Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Number(seconds)));
 }
 
 const EPOCH: TimeSpec = { seconds: 0, nanoseconds: 0 };

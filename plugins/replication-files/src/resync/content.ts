@@ -12,11 +12,11 @@ export interface Segment {
   readonly length: number;
 }
 
-/** The next segment at `offset`, cut at `end`; undefined when the file has gone. */
-export function segmentAt(store: Store, file: Handle, offset: number, end: number): Segment | undefined {
+/** The next segment at `offset`, cut at `end`; or -errno. */
+export function segmentAt(store: Store, file: Handle, offset: number, end: number): Segment | number {
   const data = store.seek(file, offset, SEEK_DATA);
   if (data === -ENXIO || data >= end) return { kind: 'hole', offset, length: end - offset };
-  if (data < 0) return undefined;
+  if (data < 0) return data;
   if (data > offset) return { kind: 'hole', offset, length: data - offset };
   const hole = store.seek(file, offset, SEEK_HOLE);
   const stop = hole < 0 ? end : Math.min(hole, end);
@@ -45,7 +45,7 @@ export function digestsOf(store: Store, file: Handle, offset: number, length: nu
   let at = offset;
   while (at < end) {
     const segment = segmentAt(store, file, at, end);
-    if (segment === undefined) return digests;
+    if (typeof segment === 'number') return segment;
     if (segment.kind === 'hole') {
       // A granule of which only a part is a hole is read as a whole.
       const next = Math.floor((segment.offset + segment.length) / GRANULE_BYTES) * GRANULE_BYTES;

@@ -17,18 +17,37 @@ export function placeOfDirectory(store: Store, directory: Handle): Place | undef
   if (store.roots.includes(directory)) return undefined;
   const fd = store.descriptor(directory);
   if (fd < 0) return undefined;
-  let path: Buffer;
-  try {
-    path = readlinkSync(`/proc/self/fd/${fd}`, 'buffer');
-  } catch {
-    return undefined;
-  }
-  const name = Buffer.from(path.subarray(path.lastIndexOf(0x2f) + 1));
+  const known = nameOfOpen(fd);
   const parentFd = openat(fd, PARENT, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
   if (parentFd < 0) return undefined;
   const parent = handleOf(rootOf(directory), parentFd, S_IFDIR);
   close(parentFd);
   if (typeof parent === 'number') return undefined;
+  const name = known ?? nameIn(store, parent, directory);
   // A removed directory still shows its old place, with " (deleted)" behind the name.
-  return store.lookup(parent, name) === directory ? { parent, name } : undefined;
+  return name !== undefined && store.lookup(parent, name) === directory ? { parent, name } : undefined;
+}
+
+/** Undefined when the path is longer than the kernel tells. */
+function nameOfOpen(fd: number): Buffer | undefined {
+  try {
+    const path = readlinkSync(`/proc/self/fd/${fd}`, 'buffer');
+    return Buffer.from(path.subarray(path.lastIndexOf(0x2f) + 1));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The name under which a directory is listed in its parent. */
+function nameIn(store: Store, parent: Handle, directory: Handle): Buffer | undefined {
+  if (store.attributes(directory) < 0) return undefined;
+  const { ino } = store.stat;
+  for (let next: bigint | undefined = 0n; next !== undefined; ) {
+    const batch: ReturnType<Store['readDirectory']> = store.readDirectory(parent, next);
+    if (typeof batch === 'number') return undefined;
+    next = batch.next;
+    const found = batch.entries.find((entry) => entry.ino === ino);
+    if (found !== undefined) return found.name;
+  }
+  return undefined;
 }

@@ -88,7 +88,8 @@ export class ContentSender {
   /** One segment, or a part of it. @returns where to go on */
   #copyPiece(file: Handle, object: bigint, at: number, to: number, punches: boolean): number {
     const segment = segmentAt(this.tree.store, file, at, to);
-    if (segment === undefined) return to;
+    if (segment === -ESTALE) return to;
+    if (typeof segment === 'number') throw new ResyncError(`reading a file failed: ${errnoName(segment)}; is the disk broken?`);
     if (segment.kind === 'hole') {
       if (punches) this.flow.request({ kind: 'hole', object, offset: at, length: segment.length });
       return at + segment.length;

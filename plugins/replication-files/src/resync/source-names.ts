@@ -15,7 +15,7 @@ import { Fifo } from './fifo.js';
 import { ResyncError, type RequestFlow, type Steps } from './flow.js';
 import { placeOfDirectory, type Place } from './location.js';
 import type { ContentSender } from './source-content.js';
-import type { Found, SourceTree } from './source-tree.js';
+import type { Batch, Found, SourceTree } from './source-tree.js';
 
 const CHUNK_ENTRIES = 512;
 const CHUNK_BYTES = 256 << 10;
@@ -88,11 +88,14 @@ export class NameSender {
   /** One round over the touched names. */
   *sendTouched(set: DirtySet): Steps {
     this.#copied = new Set();
-    const touched = [...set.directories].map(([handle, { id, names: some, isWhole }]): TouchedDirectory => {
+    const all = [...set.directories].map(([handle, { id, names: some, isWhole }]): TouchedDirectory => {
       const isAlive = this.tree.isAlive(handle);
       const names = isAlive && isWhole ? new Set([...some, ...this.#namesIn(handle)]) : some;
-      return { handle, id, names, isWhole, isAlive, depth: isAlive ? this.#depth(handle) : Number.MAX_SAFE_INTEGER };
+      // What the set remembers may be older than the object's id: a comparison gives new ones.
+      const now = isAlive ? (this.tree.id(handle) ?? id) : id;
+      return { handle, id: now, names, isWhole, isAlive, depth: isAlive ? this.#depth(handle) : Number.MAX_SAFE_INTEGER };
     });
+    const touched = all.filter(({ id }) => id !== 0n);
     touched.sort((a, b) => a.depth - b.depth);
     this.objectsTotal += set.nameCount;
     this.#uncleared = new Map(touched.map(({ handle, names }) => [handle, names]));
@@ -126,8 +129,8 @@ export class NameSender {
 
   *#namesIn(directory: Handle): Generator<string> {
     for (let next: bigint | undefined = 0n; next !== undefined; ) {
-      const batch: ReturnType<SourceTree['store']['readDirectory']> = this.tree.store.readDirectory(directory, next);
-      if (typeof batch === 'number') return;
+      const batch: Batch | undefined = this.tree.list(directory, next);
+      if (batch === undefined) return;
       for (const { name } of batch.entries) yield name.toString('latin1');
       next = batch.next;
     }
@@ -356,8 +359,8 @@ export class NameSender {
     this.#stampLater.set(directory, id);
     const missing: string[] = [];
     for (let next: bigint | undefined = 0n, isFirst = true; next !== undefined; ) {
-      const batch: ReturnType<SourceTree['store']['readDirectory']> = this.tree.store.readDirectory(directory, next);
-      if (typeof batch === 'number') return;
+      const batch: Batch | undefined = this.tree.list(directory, next);
+      if (batch === undefined) return;
       next = batch.next;
       const isEnd = next === undefined;
       const names = batch.entries.map((entry) => entry.name.toString('latin1'));
@@ -391,8 +394,8 @@ export class NameSender {
       return;
     }
     for (let next: bigint | undefined = 0n; next !== undefined; ) {
-      const batch: ReturnType<SourceTree['store']['readDirectory']> = this.tree.store.readDirectory(directory, next);
-      if (typeof batch === 'number') return;
+      const batch: Batch | undefined = this.tree.list(directory, next);
+      if (batch === undefined) return;
       next = batch.next;
       const listed = batch.entries.map((entry) => entry.name.toString('latin1'));
       this.objectsTotal += listed.length;

@@ -2,7 +2,7 @@
 import { isRegular, typeOf, type Handle } from '../store/handle.js';
 import { newObjectId, type Store } from '../store/store.js';
 import { S_IFLNK } from '../system/constants.js';
-import { ENOENT, errnoName, ESTALE } from '../system/errno.js';
+import { errnoName, isGone } from '../system/errno.js';
 import { SYMLINK_BYTES_MAX } from '../wire/limits.js';
 import type { Entry, ResyncRequest } from '../wire/messages.js';
 import { atimeOf, mtimeOf } from '../secondary/times.js';
@@ -15,6 +15,8 @@ export interface Found {
   readonly size: number;
   readonly nlink: number;
 }
+
+export type Batch = Exclude<ReturnType<Store['readDirectory']>, number>;
 
 export type AttributesRequest = Omit<Extract<ResyncRequest, { kind: 'attributes' }>, 'seq'>;
 
@@ -39,9 +41,22 @@ export class SourceTree {
     this.#met.clear();
   }
 
-  /** Whether the object still has a name; its attributes are in `store.stat` then. */
+  /**
+   * Whether the object still has a name; its attributes are in `store.stat` then.
+   * @throws ResyncError when the disk does not say: what cannot be read has not gone, and must not go on the peer
+   */
   isAlive(handle: Handle): boolean {
-    return this.store.attributes(handle) >= 0 && this.store.stat.nlink > 0;
+    const outcome = this.store.attributes(handle);
+    if (outcome < 0 && !isGone(outcome)) throw new ResyncError(`an object cannot be read: ${errnoName(outcome)}; is the disk broken?`);
+    return outcome >= 0 && this.store.stat.nlink > 0;
+  }
+
+  /** One batch of a directory's entries; undefined: it has gone. @throws ResyncError when it cannot be read */
+  list(directory: Handle, offset: bigint): Batch | undefined {
+    const batch = this.store.readDirectory(directory, offset);
+    if (typeof batch !== 'number') return batch;
+    if (isGone(batch)) return undefined;
+    throw new ResyncError(`a directory cannot be listed: ${errnoName(batch)}; is the disk broken?`);
   }
 
   /** The object's id, given now if it had none. Undefined: the object has gone. @throws ResyncError */
@@ -54,7 +69,7 @@ export class SourceTree {
       const outcome = this.store.writeId(handle, id);
       if (outcome < 0) id = BigInt(outcome);
     }
-    if (id === BigInt(-ESTALE) || id === BigInt(-ENOENT)) return undefined;
+    if (id < 0n && isGone(Number(id))) return undefined;
     if (id < 0n) throw new ResyncError(`an object's id cannot be read or written: ${errnoName(Number(id))}`);
     if (this.tracksIds) this.#met.set(id, handle);
     return id;
@@ -64,7 +79,7 @@ export class SourceTree {
   find(directory: Handle, name: Buffer): Found {
     const handle = this.store.lookup(directory, name);
     if (typeof handle === 'number') {
-      if (handle !== -ENOENT && handle !== -ESTALE) throw new ResyncError(`"${name.toString()}" cannot be read: ${errnoName(handle)}`);
+      if (!isGone(handle)) throw new ResyncError(`"${name.toString()}" cannot be read: ${errnoName(handle)}`);
       return { entry: { name }, handle: undefined, size: 0, nlink: 0 };
     }
     const { mode, uid, gid, rdev, nlink } = this.store.stat;

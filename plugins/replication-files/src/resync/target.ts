@@ -13,7 +13,7 @@ import { atimeOf, mtimeOf, timesBuffer } from '../secondary/times.js';
 import { isDirectory, isRegular, rootOf, typeOf, type Handle } from '../store/handle.js';
 import type { AttributeChange, Store } from '../store/store.js';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, S_IFLNK, S_IFMT } from '../system/constants.js';
-import { EEXIST, EINVAL, ELOOP, ENOENT, ENOSPC, EOPNOTSUPP } from '../system/errno.js';
+import { EEXIST, EINVAL, ELOOP, ENOENT, ENOSPC, EOPNOTSUPP, ESTALE, isGone } from '../system/errno.js';
 import { WireError } from '../wire/bytes.js';
 import { SYMLINK_BYTES_MAX } from '../wire/limits.js';
 import { STATUS, type Answer, type Entry, type NewObject, type ResyncRequest, type Status, type TimeSpec } from '../wire/messages.js';
@@ -223,8 +223,11 @@ export class ResyncTarget {
     return isDirectory(local) || isRegular(local) || (this.#store.attributes(local) >= 0 && this.#store.stat.rdev === rdev);
   }
 
+  /** @throws TargetError when the disk does not say */
   #isAlive(handle: Handle): boolean {
-    return this.#store.attributes(handle) >= 0 && this.#store.stat.nlink > 0;
+    const outcome = this.#store.attributes(handle);
+    if (outcome < 0 && !isGone(outcome)) throw new TargetError('reading an object', outcome);
+    return outcome >= 0 && this.#store.stat.nlink > 0;
   }
 
   #place({ seq, directory: id, entries }: Of<'place'>): Answer {
@@ -306,6 +309,7 @@ export class ResyncTarget {
     if (!this.#isAlive(file)) return { kind: 'digests', seq, errno: 0, size: 0, digests: Buffer.alloc(0) };
     const { size } = this.#store.stat;
     const digests = digestsOf(this.#store, file, offset, length);
+    if (digests === -ESTALE) return { kind: 'digests', seq, errno: 0, size: 0, digests: Buffer.alloc(0) };
     if (typeof digests === 'number') throw new TargetError('reading', digests);
     return { kind: 'digests', seq, errno: 0, size, digests };
   }

@@ -345,7 +345,10 @@ export class Store {
     return fd < 0 ? fd : sys.fallocate(fd, mode, offset, length);
   }
 
-  /** Next data or hole. @param whence SEEK_DATA or SEEK_HOLE @returns offset or -errno (ENXIO: nothing more) */
+  /**
+   * Next data or hole; SEEK_SET: whether a file may be that long. @param whence SEEK_DATA, SEEK_HOLE or SEEK_SET
+   * @returns offset or -errno (ENXIO: nothing more)
+   */
   seek(handle: Handle, offset: number, whence: number): number {
     const fd = this.#descriptors.get(handle);
     return fd < 0 ? fd : sys.lseek(fd, offset, whence);

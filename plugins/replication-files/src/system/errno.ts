@@ -15,6 +15,7 @@ export const ENODEV = 19;
 export const EISDIR = 21;
 export const EINVAL = 22;
 export const ETXTBSY = 26;
+export const EFBIG = 27;
 export const ENOSPC = 28;
 export const EROFS = 30;
 export const ENAMETOOLONG = 36;
@@ -77,4 +78,9 @@ const NAMES: Readonly<Record<number, string>> = {
 /** `ENOSPC` for 28 or -28; `errno 200` for numbers without a name here. */
 export function errnoName(errno: number): string {
   return NAMES[Math.abs(errno)] ?? `errno ${Math.abs(errno)}`;
+}
+
+/** The object or the name is not there any more; every other error says nothing about that. */
+export function isGone(outcome: number): boolean {
+  return outcome === -ENOENT || outcome === -ESTALE;
 }
