@@ -59,7 +59,8 @@ export class PrimarySide {
   constructor(around: RoleSurroundings, history: History | undefined) {
     this.#around = around;
     this.#journal = history === undefined ? new Untracked() : this.#newJournal(history.base, history.set);
-    const trees = { store: around.store, nodes: new NodeTable(around.store) };
+    const { store, boundary } = around;
+    const trees = { store, nodes: new NodeTable(store, boundary), boundary };
     this.#pipeline = new Pipeline(trees, {
       recorder: () => this.#recorder(),
       flushJournal: () => {
@@ -237,13 +238,14 @@ export class PrimarySide {
 
   #startSource(link: Link, mode: 'journal' | 'compare'): void {
     const peer = link.peer as PeerLink;
-    const { store, pool, nowMs } = this.#around;
+    const { store, boundary, pool, nowMs } = this.#around;
     if (mode === 'journal' && !(this.#journal instanceof Journal)) {
       this.#lose(new HoldfastError('HF_REPLICATION_NO_JOURNAL', 'there is no usable journal on this node: the trees must be compared'));
       return;
     }
     const source = new ResyncSource({
       store,
+      boundary,
       channel: peer.channel,
       mode,
       differs: this.#journal instanceof Journal ? this.#journal.set : new DirtySet(),

@@ -8,13 +8,15 @@
  *
  * One queue holds what cannot be finished at once. Its order is the order of the requests; only fsync and reads pass by.
  */
+import { messageOf } from '@holdfast/sdk';
 import type { ReplyTo } from '../fuse/device.js';
 import type { TouchRecorder } from '../journal/dirty-set.js';
-import type { Handle } from '../store/handle.js';
+import { isDirectory, type Handle } from '../store/handle.js';
 import { EIO, ESTALE } from '../system/errno.js';
 import { CreateModification } from './namespace.js';
 import type { LiveBody, Modification, Trees } from './modification.js';
 import type { Node } from './node-table.js';
+import { STAGING_BYTES_MAX, stagingRequests } from './staging.js';
 
 export type Flow = 'alone' | 'connected' | 'holding' | 'refusing';
 
@@ -108,7 +110,7 @@ export class Pipeline {
     }
     const entry: Entry = { modification, state: 'local', errno: 0 };
     this.#queue.push(entry);
-    if (this.#flow === 'connected' && !modification.isLocal) this.#send(entry);
+    if (this.#flow === 'connected' && isSendable(modification)) this.#send(entry);
     else this.resume();
   }
 
@@ -120,7 +122,7 @@ export class Pipeline {
     }
     const sync: Sync = { to, node, isDatasync, left: 0, outcome: 0 };
     this.#syncs.add(sync);
-    if (node.orphan || (this.#flow !== 'holding' && !this.#isFrozen)) this.#startSync(sync);
+    if (node.orphan || node.isExcluded || (this.#flow !== 'holding' && !this.#isFrozen)) this.#startSync(sync);
   }
 
   /** The peer has all that this node has: from now on it is asked first. */
@@ -131,7 +133,7 @@ export class Pipeline {
     this.#flow = 'connected';
     // What waited for the last round of the resync.
     for (const entry of this.#queue) {
-      if (entry.state === 'local' && !entry.modification.isLocal && this.#peer !== undefined) this.#send(entry);
+      if (entry.state === 'local' && isSendable(entry.modification) && this.#peer !== undefined) this.#send(entry);
     }
     this.resume();
   }
@@ -193,7 +195,12 @@ export class Pipeline {
         if (entry.state === 'sent' || this.#flow === 'holding' || this.#flow === 'refusing') break;
         if (entry.state === 'answered') this.#settle(entry);
         else if (this.#flow === 'alone' && !this.#admits()) break;
-        else this.#perform(entry.modification);
+        else if (this.#flow === 'connected' && !entry.modification.isLocal) {
+          // Only now, with everything before it done: what is staged is complete, and a file that was excluded is not any more.
+          if (entry.modification.staged === undefined) this.#send(entry);
+          else this.#stage(entry);
+          break;
+        } else this.#perform(entry.modification);
       }
     } finally {
       this.#queue.splice(0, done);
@@ -233,6 +240,11 @@ export class Pipeline {
   #send(entry: Entry): void {
     const { modification } = entry;
     const peer = this.#peer as PeerRequests;
+    if (modification.needsRepair !== undefined) {
+      this.#around.diverged(modification.needsRepair);
+      this.resume();
+      return;
+    }
     for (const node of modification.concerns) {
       if (this.#introduce(peer, node)) continue;
       // Without a name the peer cannot find it. Applied here, and repaired afterwards.
@@ -250,10 +262,65 @@ export class Pipeline {
     });
   }
 
+  /** Sends an object that comes into what is replicated, then its name. A peer that could not take it is repaired. */
+  #stage(entry: Entry): void {
+    const { modification } = entry;
+    const { staged, needsRepair } = modification;
+    const peer = this.#peer as PeerRequests;
+    if (staged === undefined || needsRepair !== undefined) {
+      this.#send(entry);
+      return;
+    }
+    const session = this.#session;
+    const requests = stagingRequests(this.#trees.store, staged);
+    let failure: string | undefined;
+    let isComplete = false;
+    let left = 0;
+    let bytesInFlight = 0;
+    const goOn = (): void => {
+      if (entry.state !== 'sent') return;
+      if (this.#peer !== peer) {
+        entry.state = 'local';
+        this.resume();
+        return;
+      }
+      try {
+        while (failure === undefined && !isComplete && bytesInFlight < STAGING_BYTES_MAX) {
+          const { value, done } = requests.next();
+          isComplete = done === true;
+          if (done === true) break;
+          const bytes = value.kind === 'write' ? value.data.length : 0;
+          left += 1;
+          bytesInFlight += bytes;
+          peer.request(value, (errno) => {
+            left -= 1;
+            bytesInFlight -= bytes;
+            if (errno !== 0) failure = `the peer could not take a renamed file: errno ${errno}`;
+            goOn();
+          });
+        }
+      } catch (error) {
+        failure = messageOf(error);
+      }
+      if (left > 0 || (failure === undefined && !isComplete)) return;
+      entry.state = 'local';
+      if (failure === undefined) {
+        modification.stagedIn?.(session);
+        this.#send(entry);
+      } else {
+        this.#around.diverged(failure);
+        this.resume();
+      }
+    };
+    entry.state = 'sent';
+    goOn();
+  }
+
   /** Tells the peer where an object is, its directories first; once per session. @returns false: no name is known */
   #introduce(peer: PeerRequests, node: Node): boolean {
     if (node.introducedIn === this.#session || this.#trees.nodes.isRoot(node)) return true;
     for (const { parent, name } of node.names) {
+      if (this.#trees.boundary.excludes(parent.handle, name, isDirectory(node.handle))) continue;
       if (this.#trees.nodes.ensureId(parent) < 0n || this.#trees.nodes.ensureId(node) < 0n) continue;
       if (!this.#introduce(peer, parent)) continue;
       node.introducedIn = this.#session;
@@ -313,4 +380,9 @@ export class Pipeline {
     this.#syncs.delete(sync);
     sync.to.device.replyError(sync.to, -sync.outcome);
   }
+}
+
+/** What comes into what is replicated waits for everything before it. */
+function isSendable(modification: Modification): boolean {
+  return !modification.isLocal && (modification.staged === undefined || modification.needsRepair !== undefined);
 }

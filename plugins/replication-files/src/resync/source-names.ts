@@ -6,7 +6,7 @@
  * A directory is found on the target by its id. The source tells its place (BIND) only when no name on the way is touched and not cleared
  * yet: otherwise it could point to another directory of the same name.
  */
-import type { DirtySet } from '../journal/dirty-set.js';
+import type { DirtyDirectory, DirtySet } from '../journal/dirty-set.js';
 import { isDirectory, isRegular, type Handle } from '../store/handle.js';
 import { ENOENT, errnoName } from '../system/errno.js';
 import { isRootObject } from '../wire/limits.js';
@@ -87,10 +87,7 @@ export class NameSender {
   /** One round over the touched names. */
   *sendTouched(set: DirtySet): Steps {
     this.#copied = new Set();
-    const touched = [...set.directories].map(([handle, { id, names }]): TouchedDirectory => {
-      const isAlive = this.tree.isAlive(handle);
-      return { handle, id, names, isAlive, depth: isAlive ? this.#depth(handle) : Number.MAX_SAFE_INTEGER };
-    });
+    const touched = [...set.directories].flatMap(([handle, dirty]) => this.#touchedDirectory(handle, dirty) ?? []);
     touched.sort((a, b) => a.depth - b.depth);
     this.objectsTotal += set.nameCount;
     this.#uncleared = new Map(touched.map(({ handle, names }) => [handle, names]));
@@ -105,6 +102,17 @@ export class NameSender {
     }
     this.#settleUnresolved(left);
     yield* this.#drain();
+  }
+
+  /** Undefined for a directory that was moved out of what is replicated. */
+  #touchedDirectory(handle: Handle, { id, names }: DirtyDirectory): TouchedDirectory | undefined {
+    const { boundary } = this.tree;
+    if (!this.tree.isAlive(handle)) return { handle, id, names, isAlive: false, depth: Number.MAX_SAFE_INTEGER };
+    if (!boundary.applies(handle)) return { handle, id, names, isAlive: true, depth: this.#depth(handle) };
+    if (boundary.excludesDirectory(handle)) return undefined;
+    const replicable = [...names].filter((name) => this.tree.isReplicable(handle, Buffer.from(name, 'latin1')));
+    // It has another id than when it was touched if it was moved over the boundary since.
+    return { handle, id: this.tree.id(handle) ?? id, names: new Set(replicable), isAlive: true, depth: this.#depth(handle) };
   }
 
   /**
@@ -341,11 +349,11 @@ export class NameSender {
     this.#stampLater.set(directory, id);
     const missing: string[] = [];
     for (let next: bigint | undefined = 0n, isFirst = true; next !== undefined; ) {
-      const batch: ReturnType<SourceTree['store']['readDirectory']> = this.tree.store.readDirectory(directory, next);
-      if (typeof batch === 'number') return;
+      const batch: ReturnType<SourceTree['list']> = this.tree.list(directory, next);
+      if (batch === undefined) return;
       next = batch.next;
       const isEnd = next === undefined;
-      const names = batch.entries.map((entry) => entry.name.toString('latin1'));
+      const { names } = batch;
       this.objectsTotal += names.length;
       for (let at = 0; at < names.length || isEnd; ) {
         yield* this.flow.room();
@@ -376,10 +384,10 @@ export class NameSender {
       return;
     }
     for (let next: bigint | undefined = 0n; next !== undefined; ) {
-      const batch: ReturnType<SourceTree['store']['readDirectory']> = this.tree.store.readDirectory(directory, next);
-      if (typeof batch === 'number') return;
+      const batch: ReturnType<SourceTree['list']> = this.tree.list(directory, next);
+      if (batch === undefined) return;
       next = batch.next;
-      const listed = batch.entries.map((entry) => entry.name.toString('latin1'));
+      const listed = batch.names;
       this.objectsTotal += listed.length;
       yield* this.#placeNames(directory, id, listed);
     }

@@ -1,5 +1,6 @@
 /** The source's tree as the resync reads it: every object with an id, what is under a name, and what must be said about an object. */
-import { isRegular, typeOf, type Handle } from '../store/handle.js';
+import type { Boundary } from '../boundary/boundary.js';
+import { isDirectory, isRegular, typeOf, type Handle } from '../store/handle.js';
 import { newObjectId, type Store } from '../store/store.js';
 import { S_IFLNK } from '../system/constants.js';
 import { ENOENT, errnoName, ESTALE } from '../system/errno.js';
@@ -29,7 +30,23 @@ export class SourceTree {
 
   readonly #linkTarget = Buffer.alloc(SYMLINK_BYTES_MAX + 1);
 
-  constructor(readonly store: Store) {}
+  constructor(
+    readonly store: Store,
+    readonly boundary: Boundary,
+  ) {}
+
+  /** One batch of the names of what is replicated in a directory. */
+  list(directory: Handle, offset: bigint): { readonly names: string[]; readonly next: bigint | undefined } | undefined {
+    const batch = this.store.readDirectory(directory, offset);
+    if (typeof batch === 'number') return undefined;
+    const names = batch.entries.filter(({ name }) => this.isReplicable(directory, name)).map(({ name }) => name.toString('latin1'));
+    return { names, next: batch.next };
+  }
+
+  /** False for a name under which nothing can be replicated, whatever is there. */
+  isReplicable(directory: Handle, name: Uint8Array): boolean {
+    return !this.boundary.excludes(directory, name, true);
+  }
 
   hasMet(object: bigint): boolean {
     return this.#met.has(object);
@@ -69,6 +86,7 @@ export class SourceTree {
     }
     const { mode, uid, gid, rdev, nlink } = this.store.stat;
     const size = isRegular(handle) ? this.store.stat.size : 0;
+    if (this.boundary.excludes(directory, name, isDirectory(handle))) return { entry: { name }, handle: undefined, size: 0, nlink: 0 };
     const object = this.id(handle);
     const isLink = typeOf(handle) === S_IFLNK;
     const length = isLink ? this.store.readlink(handle, this.#linkTarget) : 0;

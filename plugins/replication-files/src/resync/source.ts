@@ -10,6 +10,7 @@
  */
 import { HoldfastError, messageOf } from '@holdfast/sdk';
 import type { ResyncProgress, ResyncSummary } from '@holdfast/sdk';
+import type { Boundary } from '../boundary/boundary.js';
 import { DirtySet, type DirtyObject } from '../journal/dirty-set.js';
 import type { Channel } from '../link/channel.js';
 import type { SyncPool } from '../secondary/applier.js';
@@ -36,6 +37,7 @@ const FROZEN_ROUNDS_MAX = 8;
 
 export interface SourceOptions {
   readonly store: Store;
+  readonly boundary: Boundary;
   readonly channel: Pick<Channel, 'send' | 'flush' | 'queuedBytes'>;
   readonly mode: 'journal' | 'compare';
   /** What differs before the first step; copied. Empty in compare mode is right. */
@@ -77,11 +79,11 @@ export class ResyncSource {
   #bytesTotal: number;
 
   constructor(options: SourceOptions) {
-    const { store, channel, nowMs, firstSeq, mode, differs } = options;
+    const { store, boundary, channel, nowMs, firstSeq, mode, differs } = options;
     this.#options = options;
     this.#mode = mode;
     this.#flow = new RequestFlow(channel, nowMs, firstSeq);
-    this.#tree = new SourceTree(store);
+    this.#tree = new SourceTree(store, boundary);
     this.#content = new ContentSender(this.#tree, this.#flow);
     this.#names = this.#newNames();
     this.#startMs = nowMs();
@@ -222,7 +224,7 @@ export class ResyncSource {
     const resolved: { readonly handle: Handle; readonly id: bigint; readonly dirty: DirtyObject }[] = [];
     for (const [handle, dirty] of set.objects) {
       yield* this.#flow.room();
-      if (this.#names.wasCopied(handle) || !this.#tree.isAlive(handle)) continue;
+      if (this.#names.wasCopied(handle) || !this.#tree.isAlive(handle) || this.#isExcluded(handle)) continue;
       const id = this.#tree.id(handle);
       if (id === undefined) continue;
       this.#makeKnown(handle, id, dirty);
@@ -237,6 +239,12 @@ export class ResyncSource {
       yield* this.#flow.room();
     }
     yield* this.#flow.settled();
+  }
+
+  /** It was touched before it was moved out of what is replicated. */
+  #isExcluded(handle: Handle): boolean {
+    const { boundary, store } = this.#tree;
+    return boundary.applies(handle) && (isDirectory(handle) ? boundary.excludesDirectory(handle) : store.isMarkedExcluded(handle));
   }
 
   #makeKnown(handle: Handle, id: bigint, { parent, name }: DirtyObject): void {

@@ -17,8 +17,9 @@ import { handleAt, handleOf, isDirectory, isRegular, rootOf, type Handle } from 
 
 /** Reserved directory in each root: the stash of a resync's target. Hidden from applications, never replicated. */
 export const RESERVED_NAME = Buffer.from('.holdfast');
-/** Ids 1 to 255 belong to the roots. */
+/** Ids 1 to 255 belong to the roots, but for this one, which no root gets: an object that is not replicated. */
 const OBJECT_ID_MIN = 256n;
+export const EXCLUDED_ID = 255n;
 const DESCRIPTORS_MAX = 4000;
 const ID_XATTR = sys.cString('trusted.holdfast.id');
 const EMPTY = sys.cString('');
@@ -140,8 +141,18 @@ export class Store {
     return fd < 0 ? fd : this.stat.of(fd);
   }
 
-  /** @returns the object's id, 0n when it has none yet, or -errno as a negative bigint */
+  /** @returns the object's id, 0n when it has none yet or is not replicated, or -errno as a negative bigint */
   readId(handle: Handle): bigint {
+    const id = this.#readId(handle);
+    return id === EXCLUDED_ID ? 0n : id;
+  }
+
+  /** True for an object that was moved out of what is replicated, or made outside. */
+  isMarkedExcluded(handle: Handle): boolean {
+    return this.#readId(handle) === EXCLUDED_ID;
+  }
+
+  #readId(handle: Handle): bigint {
     const root = this.roots.indexOf(handle);
     if (root >= 0) return BigInt(root + 1);
     const fd = this.#descriptors.get(handle);
