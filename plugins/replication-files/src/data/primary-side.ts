@@ -248,7 +248,8 @@ export class PrimarySide {
       boundary,
       channel: peer.channel,
       mode,
-      differs: this.#journal instanceof Journal ? this.#journal.set : new DirtySet(),
+      // A comparison finds by itself what a journal knows, and sends only what really differs.
+      differs: mode === 'journal' && this.#journal instanceof Journal ? this.#journal.set : new DirtySet(),
       pool,
       nowMs,
       firstSeq: link.nextResyncSeq,

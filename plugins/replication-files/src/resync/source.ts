@@ -171,6 +171,8 @@ export class ResyncSource {
         if (this.#mode === 'compare')
           throw new ResyncError('the trees do not become identical: is another process changing the directory?');
         yield* this.#flow.settled();
+        // Everything is compared as it is from now on.
+        this.pending.take();
         this.#mode = 'compare';
         this.#isFrozen = false;
         this.#round = 0;
