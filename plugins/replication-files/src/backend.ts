@@ -108,8 +108,8 @@ class ProcessReplica implements Replica {
     return this.run({ kind: 'become-secondary', term });
   }
 
-  connectPeer(term: Term, mode: ResyncMode): void {
-    this.#runLater({ kind: 'connect-peer', term, mode });
+  connectPeer(term: Term, mode: ResyncMode, reason?: string): void {
+    this.#runLater({ kind: 'connect-peer', term, mode, ...(reason === undefined ? {} : { reason }) });
   }
 
   disconnectPeer(): void {

@@ -23,7 +23,7 @@ export type ControlCommand =
   | { readonly kind: 'open'; readonly options: ReplicatorOptions }
   | { readonly kind: 'become-primary'; readonly term: Term; readonly base: string; readonly fresh: boolean; readonly force: boolean }
   | { readonly kind: 'become-secondary'; readonly term: Term }
-  | { readonly kind: 'connect-peer'; readonly term: Term; readonly mode: ResyncMode }
+  | { readonly kind: 'connect-peer'; readonly term: Term; readonly mode: ResyncMode; readonly reason?: string }
   | { readonly kind: 'disconnect-peer' }
   | { readonly kind: 'continue-alone'; readonly term: Term; readonly base: string }
   | { readonly kind: 'refuse' }

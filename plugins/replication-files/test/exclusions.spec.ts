@@ -89,6 +89,18 @@ describe('exclusions', function () {
     assertSmooth(a);
   });
 
+  it('lose nothing that is written to a file while it crosses', async () => {
+    const { a, b } = await pair();
+    const write = '(i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo $i >&3 || exit 1; done)';
+    for (const name of ['one', 'two', 'three', 'four']) {
+      const cross = `mv ${name}.tmp ${name} && mv ${name} again.tmp && mv again.tmp ${name}`;
+      await a.must(`head -c 3000000 /dev/urandom > ${name}.tmp; exec 3>>${name}.tmp; ${write} & ${cross} && wait $! && echo end >&3`);
+      assert.equal(await b.must(`tail -n 2 ${name}`), '400\nend\n');
+    }
+    await identical(a, b);
+    assertSmooth(a);
+  });
+
   it('keep what was there until the new content is complete, when the primary dies half-way', async () => {
     const { a, b } = await pair();
     await a.must('echo old > config && head -c 30000000 /dev/urandom > big.tmp && sync config');

@@ -50,6 +50,8 @@ export type DataCommand =
       readonly keys: DataLinkKeys;
       readonly generation: string;
       readonly mode: ResyncMode;
+      /** Why everything is compared. */
+      readonly reason: string | undefined;
     }
   /** Ends the link with this number, if it is still that one. */
   | { readonly kind: 'drop-link'; readonly link: number; readonly reason: string }

@@ -231,12 +231,12 @@ export class PrimarySide {
           },
         },
       );
-      this.#startSource(link, command.mode);
+      this.#startSource(link, command.mode, command.reason);
     };
     link.connector = new DataConnector(epoll, command.endpoint, Buffer.from(command.keys.cookie), done, command.localAddress);
   }
 
-  #startSource(link: Link, mode: 'journal' | 'compare'): void {
+  #startSource(link: Link, mode: 'journal' | 'compare', reason?: string): void {
     const peer = link.peer as PeerLink;
     const { store, boundary, pool, nowMs } = this.#around;
     if (mode === 'journal' && !(this.#journal instanceof Journal)) {
@@ -248,6 +248,7 @@ export class PrimarySide {
       boundary,
       channel: peer.channel,
       mode,
+      ...(mode === 'compare' && reason !== undefined && { reason }),
       // A comparison finds by itself what a journal knows, and sends only what really differs.
       differs: mode === 'journal' && this.#journal instanceof Journal ? this.#journal.set : new DirtySet(),
       pool,

@@ -45,7 +45,7 @@ export class Replicator {
   /** Numbers link attempts, so that a late event of an old one is recognised. */
   #linkNumber = 0;
   /** Primary: the peer that is wanted. */
-  #wanted: { readonly term: Term; readonly mode: ResyncMode } | undefined;
+  #wanted: { readonly term: Term; readonly mode: ResyncMode; readonly reason: string | undefined } | undefined;
   #retry: NodeJS.Timeout | undefined;
   #retryMs = RETRY_MIN_MS;
   #failure: Failure | undefined;
@@ -99,7 +99,7 @@ export class Replicator {
         if (this.#state.role !== 'primary' || this.#state.link === 'holding') {
           throw new HoldfastError('HF_REPLICATION_STATE', 'only a primary that is not holding connects to its peer');
         }
-        this.#wanted = { term: command.term, mode: command.mode };
+        this.#wanted = { term: command.term, mode: command.mode, reason: command.reason };
         this.#failure = undefined;
         this.#retryMs = RETRY_MIN_MS;
         this.#attempt();
@@ -290,6 +290,7 @@ export class Replicator {
           keys: { sendKey: keys.toSecondary, receiveKey: keys.toPrimary, cookie: keys.cookie },
           generation: wanted.term.generation,
           mode: wanted.mode,
+          reason: wanted.reason,
         });
       })
       .catch((error: unknown) => {

@@ -40,6 +40,8 @@ export interface SourceOptions {
   readonly boundary: Boundary;
   readonly channel: Pick<Channel, 'send' | 'flush' | 'queuedBytes'>;
   readonly mode: 'journal' | 'compare';
+  /** Why everything is compared, for people. */
+  readonly reason?: string;
   /** What differs before the first step; copied. Empty in compare mode is right. */
   readonly differs: DirtySet;
   readonly pool: SyncPool;
@@ -59,6 +61,9 @@ export interface SourceOptions {
 /** The journal does not say enough: everything must be compared. */
 class JournalNotEnough extends Error {}
 
+const PEER_WANTS_COMPARISON = 'the copy of the peer is in a state that no journal describes';
+const JOURNAL_LACKS = 'something has moved in a way that the journal does not tell';
+
 export class ResyncSource {
   /** Must get every touch until `done`: the journal's follower. */
   readonly pending = new DirtySet(PENDING_RANGES_MAX);
@@ -70,6 +75,7 @@ export class ResyncSource {
   readonly #startMs: number;
   #names: NameSender;
   #mode: 'journal' | 'compare';
+  #reason: string | undefined;
   #state: 'running' | 'ended' = 'running';
   #round = 0;
   #sentBeforeRound = 0;
@@ -82,6 +88,7 @@ export class ResyncSource {
     const { store, boundary, channel, nowMs, firstSeq, mode, differs } = options;
     this.#options = options;
     this.#mode = mode;
+    this.#reason = options.reason;
     this.#flow = new RequestFlow(channel, nowMs, firstSeq);
     this.#tree = new SourceTree(store, boundary);
     this.#content = new ContentSender(this.#tree, this.#flow);
@@ -141,6 +148,7 @@ export class ResyncSource {
     const bytesPerSecond = Math.round(bytesDone / seconds);
     return {
       mode: this.#mode,
+      ...(this.#reason !== undefined && { reason: this.#reason }),
       bytesDone,
       bytesTotal,
       objectsDone,
@@ -174,6 +182,7 @@ export class ResyncSource {
         // Everything is compared as it is from now on.
         this.pending.take();
         this.#mode = 'compare';
+        this.#reason = error.message;
         this.#isFrozen = false;
         this.#round = 0;
         this.#names = this.#newNames();
@@ -185,7 +194,7 @@ export class ResyncSource {
     let isPossible = true;
     this.#flow.request({ kind: 'resync-begin', mode: this.#mode }, ({ errno }) => (isPossible = errno === 0));
     yield* this.#flow.settled();
-    if (!isPossible) throw new JournalNotEnough();
+    if (!isPossible) throw new JournalNotEnough(PEER_WANTS_COMPARISON);
     if (this.#mode === 'compare') {
       this.#round = 1;
       yield* this.#names.walkAll();
@@ -203,9 +212,9 @@ export class ResyncSource {
       yield* this.#sendRound();
       if (!this.#isFrozen) continue;
       frozenRounds += 1;
-      if (frozenRounds > FROZEN_ROUNDS_MAX) throw new JournalNotEnough();
+      if (frozenRounds > FROZEN_ROUNDS_MAX) throw new JournalNotEnough(JOURNAL_LACKS);
     }
-    if (!this.#names.hasAllLinks()) throw new JournalNotEnough();
+    if (!this.#names.hasAllLinks()) throw new JournalNotEnough(JOURNAL_LACKS);
     yield* this.#finish();
   }
 
@@ -300,6 +309,7 @@ export class ResyncSource {
     this.#state = 'ended';
     this.#options.done({
       mode: this.#mode,
+      ...(this.#reason !== undefined && { reason: this.#reason }),
       bytesSent: this.#flow.bytesSent,
       objectsSent: this.#content.objectsSent,
       bytesInTree: Math.round(this.#mode === 'compare' ? this.#names.bytesInTree : (treeBytes?.() ?? usedBytes(store))),

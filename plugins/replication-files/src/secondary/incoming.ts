@@ -34,14 +34,20 @@ export class Incoming {
   /** Removes what nobody adopted, also of an earlier process. Best-effort: what stays costs space and is tried again. */
   clear(): void {
     this.#directories.clear();
-    for (const [root, handle] of this.#store.roots.entries()) {
-      const reserved = this.#store.lookup(handle, RESERVED_NAME);
-      const directory = typeof reserved === 'number' ? reserved : this.#store.lookup(reserved, INCOMING);
-      if (typeof reserved === 'number' || typeof directory === 'number') continue;
-      this.#empty(directory);
-      this.#store.rmdir(reserved, INCOMING);
+    for (const [root, handle] of this.#store.roots.entries()) this.#clearRoot(root, handle);
+  }
+
+  #clearRoot(root: number, handle: Handle): void {
+    const reserved = this.#store.lookup(handle, RESERVED_NAME);
+    const directory = typeof reserved === 'number' ? reserved : this.#store.lookup(reserved, INCOMING);
+    if (typeof reserved === 'number' || typeof directory === 'number') return;
+    this.#empty(directory);
+    this.#store.rmdir(reserved, INCOMING);
+    try {
       // Fails while something else is in it.
       keepingRootTimes(this.#store, root, () => this.#store.rmdir(handle, RESERVED_NAME));
+    } catch {
+      // The times of the root cannot be kept: only they are other than before.
     }
   }
 

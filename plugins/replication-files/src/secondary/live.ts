@@ -8,7 +8,7 @@ import type { Boundary } from '../boundary/boundary.js';
 import type { RecentSet } from '../journal/dirty-set.js';
 import { isDirectory, rootOf, type Handle } from '../store/handle.js';
 import type { AttributeChange, Store } from '../store/store.js';
-import { RENAME_EXCHANGE } from '../system/constants.js';
+import { RENAME_EXCHANGE, S_IFDIR, S_IFMT } from '../system/constants.js';
 import { EEXIST, EINVAL, EIO, ENOENT, ENOTEMPTY } from '../system/errno.js';
 import { VALID, type LiveRequest } from '../wire/messages.js';
 import type { Bindings } from './bindings.js';
@@ -117,7 +117,7 @@ export class LiveOperations {
   }
 
   #stage({ root, mode, uid, gid, rdev, target, object }: Of<'stage'>): number {
-    if (root >= this.store.roots.length) return EINVAL;
+    if (root >= this.store.roots.length || (mode & S_IFMT) === S_IFDIR) return EINVAL;
     const handle = this.#incoming.create(root, { mode, uid, gid, rdev, target: target.length > 0 ? target : undefined, id: object });
     if (typeof handle === 'number') return -handle;
     this.bindings.bind(object, handle);
