@@ -34,7 +34,12 @@ describe('the rfs element of userconfig.xml', () => {
 
   it('names the character at which an expression goes wrong', () => {
     const value = 'HF_CONFIG_VALUE';
-    refuses(() => read(inDirectory('<notreplicated regexpath="a(b"/>')), value, '3:42', /not a POSIX extended regular.*not closed.*character 3/);
+    refuses(
+      () => read(inDirectory('<notreplicated regexpath="a(b"/>')),
+      value,
+      '3:42',
+      /not a POSIX extended regular.*not closed.*character 3/,
+    );
     refuses(() => read(inDirectory('<notreplicated regexpath="(a)\\1"/>')), value, '3:42', /\\1 is not part of POSIX extended expressions/);
     refuses(() => read(inDirectory('<notreplicated regexpath="!"/>')), value, '3:42', /matches everything/);
   });

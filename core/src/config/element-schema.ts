@@ -70,7 +70,7 @@ function isRegularExpression(text: string): boolean {
   }
 }
 
-/** Of a POSIX extended regular expression, after an optional `!` for "what does not match": what is wrong with it, and at which character. */
+/** What is wrong with a POSIX extended regular expression, and at which character. A `!` in front means "what does not match". */
 export function extendedRegexProblem(text: string): string | undefined {
   try {
     new ExtendedRegex(text.replace(/^!/, ''));

@@ -70,7 +70,9 @@ describe('a second node that was seeded from a backup', function () {
     await a.call({ call: 'continueAlone', term: term(2), base: generation(1) });
     // Every object gets another id on the first node; a backup of the second one still has the old ids, and some of them twice.
     await a.must('mkdir re && cp -a d large sparse re/ && rm -r d large sparse && mv re/* . && rmdir re');
-    execFileSync('sh', ['-c', 'cp -a --preserve=xattr d/e/9 d/e/10 && cp -a --preserve=xattr d/e/11 d/twin && mv d/e/12 d/e/13'], { cwd: b.tree });
+    execFileSync('sh', ['-c', 'cp -a --preserve=xattr d/e/9 d/e/10 && cp -a --preserve=xattr d/e/11 d/twin && mv d/e/12 d/e/13'], {
+      cwd: b.tree,
+    });
     await a.must(`${SINCE} && ${COPIED}`);
     await b.start();
     const sent = await attach(a, b, 2);
