@@ -76,7 +76,8 @@ export function stateDetails(paint: Paint, view: ModuleView): string {
       `${peer.node}, ${peer.alive ? 'alive' : 'silent'}${peer.phase === undefined ? '' : `, ${peer.phase} (${peer.quality ?? '?'})`}`,
     ],
     replication && ['replication', `${replication.role}, link ${replication.link}, data ${replication.condition}`],
-    replication?.progress && ['resync', resyncText(replication.progress)],
+    replication?.progress && ['resync', `${resyncText(replication.progress)}; ${bytesText(replication.progress.bytesSent)} sent`],
+    replication?.progress?.reason === undefined ? undefined : ['resync reason', replication.progress.reason],
     replication?.lastResync && ['last resync', lastResyncText(replication.lastResync)],
     replication?.failure && ['failure', `${replication.failure.message} [${replication.failure.code}]`],
     ['addresses', view.addresses.map(({ address, state }) => `${address} ${state}`).join(', ') || 'none'],
@@ -97,7 +98,8 @@ export function stateDetails(paint: Paint, view: ModuleView): string {
 }
 
 function lastResyncText(last: NonNullable<NonNullable<ModuleView['replication']>['lastResync']>): string {
-  const mode = last.mode === 'journal' ? 'what changed' : 'whole tree compared';
+  const why = last.reason === undefined ? '' : ` (${last.reason})`;
+  const mode = last.mode === 'journal' ? 'what changed' : `whole tree compared${why}`;
   const sent = `${bytesText(last.bytesSent)} in ${last.objectsSent} objects sent of ${bytesText(last.bytesInTree)}`;
   return `${mode}: ${sent}, in ${durationText(last.durationMs / 1_000)}`;
 }

@@ -105,14 +105,15 @@ export function durationText(seconds: number): string {
 
 const BAR_WIDTH = 24;
 
-/** `[########----------------]  33 %  1.0 GiB of 3.0 GiB, 85.0 MiB/s, 21 s left` */
+/** `[########----------------]  33 %  1.0 GiB of 3.0 GiB, 12 of 40 objects (compare), 85.0 MiB/s, 21 s left` */
 export function resyncText(progress: NonNullable<NonNullable<ModuleView['replication']>['progress']>): string {
-  const { bytesDone, bytesTotal, bytesPerSecond, secondsLeft, mode } = progress;
+  const { bytesDone, bytesTotal, objectsDone, objectsTotal, bytesPerSecond, secondsLeft, mode } = progress;
   const share = bytesTotal > 0 ? Math.min(1, Math.max(0, bytesDone / bytesTotal)) : 0;
   const filled = Math.floor(share * BAR_WIDTH);
   const bar = `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}] ${Math.floor(share * 100)
     .toString()
     .padStart(3)} %`;
   const left = secondsLeft === undefined ? '' : `, ${durationText(secondsLeft)} left`;
-  return `${bar}  ${bytesText(bytesDone)} of ${bytesText(bytesTotal)} (${mode}), ${bytesText(bytesPerSecond)}/s${left}`;
+  const amount = `${bytesText(bytesDone)} of ${bytesText(bytesTotal)}, ${objectsDone} of ${objectsTotal} objects`;
+  return `${bar}  ${amount} (${mode}), ${bytesText(bytesPerSecond)}/s${left}`;
 }

@@ -51,7 +51,10 @@ describe('holdfast state, waitstate, log and resources', function () {
     assert.match(stdout, /^ledger +node1 +PRIM \(Ready\) +up-to-date /m);
     assert.match(stdout, /^ledger +node2 +SECOND \(Transient\) +not up-to-date /m);
     assert.match(stdout, /^- +node3 +ERROR .*ECONNREFUSED/m);
-    assert.match(stdout, /^ledger on node2: resync \[#{6}-{18}\] {2}25 % {2}50 B of 200 B \(compare\), 1\.0 MiB\/s, 12 s left$/m);
+    assert.match(
+      stdout,
+      /^ledger on node2: resync \[#{6}-{18}\] {2}25 % {2}50 B of 200 B, 1 of 4 objects \(compare\), 1\.0 MiB\/s, 12 s left$/m,
+    );
     assert.doesNotMatch(stdout, /\x1b/);
   });
 
@@ -98,6 +101,10 @@ describe('holdfast state, waitstate, log and resources', function () {
     ]) {
       assert.match(stdout, expected);
     }
+    const { stdout: other } = await cli.run('-H', 'node2', 'state', '-m', 'ledger', '-v');
+    assert.match(other, /resync +\[.*50 B of 200 B, 1 of 4 objects \(compare\).*12 s left; 40 B sent$/m);
+    assert.match(other, /resync reason +node2 has never held this data$/m);
+    assert.match(other, /last resync +what changed: 10 B in 1 objects sent of 100 B/);
   });
 
   it('does not pass control characters of other nodes to the terminal', async () => {

@@ -178,6 +178,7 @@ export function fullView(module: string, node: string): ModuleView {
       condition: 'uptodate',
       progress: {
         mode: 'compare',
+        reason: 'node2 has never held this data',
         bytesDone: 50,
         bytesTotal: 200,
         objectsDone: 1,

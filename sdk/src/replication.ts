@@ -41,6 +41,8 @@ export type ResyncMode = 'journal' | 'compare';
 
 export interface ResyncProgress {
   readonly mode: ResyncMode;
+  /** Why everything is compared. */
+  readonly reason?: string;
   readonly bytesDone: number;
   /** Estimate while walking. */
   readonly bytesTotal: number;
@@ -55,6 +57,8 @@ export interface ResyncProgress {
 /** Result of the last finished resync, kept until the next one. */
 export interface ResyncSummary {
   readonly mode: ResyncMode;
+  /** Why everything was compared. */
+  readonly reason?: string;
   readonly bytesSent: number;
   readonly objectsSent: number;
   /** Size of all replicated data, bytes: what a full copy would have sent. */
@@ -101,8 +105,9 @@ export interface Replica {
   /**
    * Primary: connects to the peer's secondary and resynchronises it with the application online; retries until `disconnectPeer`.
    * Outcome through status: `connected` when both trees are identical and durable on the peer.
+   * @param reason why everything must be compared, for people
    */
-  connectPeer(term: Term, mode: ResyncMode): void;
+  connectPeer(term: Term, mode: ResyncMode, reason?: string): void;
   /** Primary: drops the peer. The link becomes `none`, or `holding` if it was connected. */
   disconnectPeer(): void;
   /** Primary in `holding`: the new term is durable, the journal is on, held writes go on without the peer. Base as in becomePrimary. */

@@ -43,6 +43,7 @@ describe('a mirror of two nodes', () => {
     await settled();
     assert.equal(await holdsVirtualAddress(cluster.machine(primary)), true);
     assert.equal(await holdsVirtualAddress(cluster.machine(secondary)), false);
+    await waitForLog(cluster, primary, /resync of n. begins: everything is compared: n. has never held this data/);
     client = ledgerClient(cluster);
     await client.waitForMore(100, RECOVERY_MS);
   });
@@ -72,6 +73,7 @@ describe('a mirror of two nodes', () => {
     await cluster.powerOn(secondary);
     await settled();
     assert.equal(cluster.view(primary)?.replication?.lastResync?.mode, 'journal');
+    await waitForLog(cluster, primary, /resync of n. has ended: what changed was copied, \d+ bytes in \d+ objects sent, /);
     await client.waitForMore(100, RECOVERY_MS);
   });
 

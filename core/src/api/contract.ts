@@ -23,6 +23,8 @@ export interface ReplicationView {
   readonly condition: NodeReport['condition'];
   readonly progress?: {
     readonly mode: 'journal' | 'compare';
+    /** Why everything is compared. */
+    readonly reason?: string;
     readonly bytesDone: number;
     readonly bytesTotal: number;
     readonly objectsDone: number;
@@ -33,6 +35,7 @@ export interface ReplicationView {
   };
   readonly lastResync?: {
     readonly mode: 'journal' | 'compare';
+    readonly reason?: string;
     readonly bytesSent: number;
     readonly objectsSent: number;
     readonly bytesInTree: number;

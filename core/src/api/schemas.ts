@@ -94,6 +94,7 @@ const replication = objectOf<ReplicationView>({
   progress: optional(
     objectOf<NonNullable<ReplicationView['progress']>>({
       mode: resyncMode,
+      reason: optional(text('Why everything is compared')),
       bytesDone: integer(),
       bytesTotal: integer(),
       objectsDone: integer(),
@@ -106,6 +107,7 @@ const replication = objectOf<ReplicationView>({
   lastResync: optional(
     objectOf<NonNullable<ReplicationView['lastResync']>>({
       mode: resyncMode,
+      reason: optional(text('Why everything was compared')),
       bytesSent: integer(),
       objectsSent: integer(),
       bytesInTree: integer(),

@@ -76,6 +76,11 @@ class Reader implements Origins {
         this.#problems.add('HF_CONFIG_ATTRIBUTE_UNKNOWN', attribute, `<${element.name}> has no attribute ${quoted(attribute.name)}${hint}`);
         continue;
       }
+      const withoutEffect = schema['x-no-effect'];
+      if (typeof withoutEffect === 'string') {
+        this.#problems.warn(attribute, `attribute ${attribute.name} of <${element.name}> has no effect here: ${withoutEffect}`);
+        continue;
+      }
       const place = `${pointer}/${attribute.name}`;
       this.attributes.set(place, { attribute, element, schema });
       const scalar = attribute.broken ? undefined : this.#scalar(attribute, element, schema);
@@ -88,6 +93,11 @@ class Reader implements Origins {
 
   #readChildren(element: XmlElement, shape: ElementShape, pointer: string, value: MutableValue): void {
     for (const child of element.children) {
+      const withoutEffect = shape.childrenWithoutEffect.get(child.name);
+      if (withoutEffect !== undefined) {
+        this.#problems.warn(child, `<${child.name}> inside <${element.name}> has no effect here: ${withoutEffect}`);
+        continue;
+      }
       const childShape = shape.children.get(child.name);
       if (childShape === undefined) {
         const hint = suggestion(child.name, [...shape.children.keys()]);

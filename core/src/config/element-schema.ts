@@ -1,11 +1,12 @@
 /**
- * JSON schemas of configuration elements, ours and the plug-ins': draft 2020-12 with three words of our own.
+ * JSON schemas of configuration elements, ours and the plug-ins': draft 2020-12 with four words of our own.
  * - `x-unit` (ms, s): the attribute is a duration and is delivered as a number of that unit;
  * - `x-bare-unit` (d h m s ms us): the unit of a number written without one, by default `x-unit`;
- * - `x-not-supported` (a sentence): known, but not carried out; refused when present, a boolean only when it is on.
+ * - `x-not-supported` (a sentence): known, but not carried out; refused when present, a boolean only when it is on;
+ * - `x-no-effect` (a sentence, of an attribute or a child): known, and nothing has to be carried out; left out with a warning.
  * This file compiles them and answers what an attribute or child of a schema is; reading the values is element-reader.ts.
  */
-import { HoldfastError, messageOf } from '@holdfast/sdk';
+import { ExtendedRegex, HoldfastError, messageOf } from '@holdfast/sdk';
 import type { ErrorObject } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { isIP, isIPv4, isIPv6 } from 'node:net';
@@ -43,6 +44,7 @@ export function compileElementSchema(schema: JsonSchema): ElementValidator {
   ajv.addKeyword({ keyword: 'x-unit', schemaType: 'string', metaSchema: { enum: ['ms', 's'] } });
   ajv.addKeyword({ keyword: 'x-bare-unit', schemaType: 'string', metaSchema: { enum: DURATION_UNITS } });
   ajv.addKeyword({ keyword: 'x-not-supported', schemaType: 'string' });
+  ajv.addKeyword({ keyword: 'x-no-effect', schemaType: 'string' });
   ajv.addFormat('ipv4', isIPv4);
   ajv.addFormat('ipv6', isIPv6);
   ajv.addFormat('ip', (text) => isIP(text) !== 0);
@@ -50,6 +52,7 @@ export function compileElementSchema(schema: JsonSchema): ElementValidator {
   ajv.addFormat('host', (text) => isIP(text) !== 0 || /^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$/.test(text));
   ajv.addFormat('abs-path', (text) => text.startsWith('/') && !text.includes('\0') && !text.split('/').includes('..'));
   ajv.addFormat('regex', isRegularExpression);
+  ajv.addFormat('extended-regex-or-not', (text) => extendedRegexProblem(text) === undefined);
   try {
     const validate = ajv.compile(schema) as ElementValidator;
     compiled.set(schema, validate);
@@ -64,6 +67,16 @@ function isRegularExpression(text: string): boolean {
     return new RegExp(text, 'u').source !== '';
   } catch {
     return false;
+  }
+}
+
+/** What is wrong with a POSIX extended regular expression, and at which character. A `!` in front means "what does not match". */
+export function extendedRegexProblem(text: string): string | undefined {
+  try {
+    new ExtendedRegex(text.replace(/^!/, ''));
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
   }
 }
 
@@ -92,6 +105,8 @@ function resolve(schema: JsonSchema, document: JsonSchema): JsonSchema {
 export class ElementShape {
   readonly attributes = new Map<string, JsonSchema>();
   readonly children = new Map<string, ElementShape>();
+  /** Children that are left out, and why. */
+  readonly childrenWithoutEffect = new Map<string, string>();
 
   readonly #document: JsonSchema;
 
@@ -105,7 +120,9 @@ export class ElementShape {
     for (const [name, property] of isObject(properties) ? Object.entries(properties) : []) {
       if (!isObject(property)) continue;
       const resolved = resolve(property, this.#document);
+      const withoutEffect = resolved['x-no-effect'];
       if (resolved['type'] !== 'array') this.attributes.set(name, resolved);
+      else if (typeof withoutEffect === 'string') this.childrenWithoutEffect.set(name, withoutEffect);
       else if (depth < REFERENCE_HOPS_MAX && isObject(resolved['items'])) {
         this.children.set(name, new ElementShape(resolved['items'], this.#document, depth + 1));
       }

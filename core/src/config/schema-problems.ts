@@ -4,6 +4,7 @@
  */
 import type { ErrorObject } from 'ajv';
 import { formatDuration, isDurationUnit } from './duration.js';
+import { extendedRegexProblem } from './element-schema.js';
 import type { Origins } from './element-reader.js';
 import { suggestion } from './nearest.js';
 import { type ProblemList, quoted } from './problems.js';
@@ -93,6 +94,9 @@ function expectation(error: ErrorObject): string {
   const described = error.parentSchema?.['description'] as unknown;
   if (error.keyword === 'format') {
     const format = String(error.params['format']);
+    if (format === 'extended-regex-or-not') {
+      return `is not a POSIX extended regular expression: ${extendedRegexProblem(String(error.data)) ?? ''}`;
+    }
     return `must be ${FORMATS[format] ?? format}`;
   }
   const pattern = `must match ${String(error.params['pattern'])}`;

@@ -19,6 +19,7 @@ import type { DurableFile } from './durable-file.js';
 import type { EventLog } from './event-log.js';
 import { decodeReport, encodeReport } from './heartbeat-payload.js';
 import type { ResourceBook } from './resource-book.js';
+import { ResyncNotes } from './resync-notes.js';
 import { runScript } from './script-runner.js';
 
 const TICK_MS = 50;
@@ -54,6 +55,7 @@ export class ModuleRuntime {
   private published = '';
   private verifying = false;
   private closed = false;
+  private readonly resyncNotes = new ResyncNotes();
 
   constructor(
     private state: MirrorState,
@@ -162,7 +164,7 @@ export class ModuleRuntime {
   }
 
   private takeReplicationFacts(replica: Replica): void {
-    const { role, link, inconsistent, journalSince, failure } = replica.status();
+    const { role, link, inconsistent, journalSince, failure, progress, lastResync } = replica.status();
     const facts = {
       role,
       link,
@@ -172,6 +174,9 @@ export class ModuleRuntime {
     };
     if (this.parts.resources.set('rfs.link', link === 'connected' ? 'up' : link === 'none' ? 'unknown' : 'down', link)) {
       this.write('I', 'replication', `link ${link}${failure === undefined ? '' : ` (${failure.code}: ${failure.message})`}`);
+    }
+    for (const { text, fields } of this.resyncNotes.take(this.state.settings.peer, progress, lastResync)) {
+      this.write('E', 'replication', text, fields);
     }
     this.push({ kind: 'replication', facts });
   }
@@ -254,7 +259,7 @@ export class ModuleRuntime {
       case 'becomeSecondary':
         return replica?.becomeSecondary(action.term);
       case 'connectPeer':
-        return replica?.connectPeer(action.term, action.mode);
+        return replica?.connectPeer(action.term, action.mode, action.mode === 'compare' ? renderReason(action.reason) : undefined);
       case 'disconnectPeer':
         return replica?.disconnectPeer();
       case 'continueAlone':

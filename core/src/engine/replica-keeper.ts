@@ -71,8 +71,8 @@ export class ReplicaKeeper implements Replica {
     return (await this.living()).becomeSecondary(term);
   }
 
-  connectPeer(term: Term, mode: ResyncMode): void {
-    this.current.connectPeer(term, mode);
+  connectPeer(term: Term, mode: ResyncMode, reason?: string): void {
+    this.current.connectPeer(term, mode, reason);
   }
 
   disconnectPeer(): void {

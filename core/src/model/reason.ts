@@ -54,6 +54,11 @@ const CATALOGUE = {
   addressTaken: 'virtual address taken by another host: {error}',
   swapUnanswered: '{peer} did not take over within {limitMs} ms: deciding again',
   replicationFailed: 'replication failed on this node: {cause}',
+  compareNewCopy: '{peer} has never held this data',
+  comparePartialCopy: 'the copy of {peer} was only partly synchronised',
+  compareNoJournal: 'this node does not know what changed since both copies were the same',
+  compareOtherJournal: 'what this node knows to have changed does not begin where the copy of {peer} ends',
+  compareUnmarkedCopy: 'the copy of {peer} is not marked as behind, although this node went on without it',
   ready: 'ready',
   defaultPrim: 'swap, because {peer} is configured as the default primary',
 } as const;

@@ -3,8 +3,7 @@
  * each other, a value that is not served yet) is refused here, with the attribute and the process named.
  */
 import { Buffer } from 'node:buffer';
-import { type CheckAction, type CheckPhase, type ElementValue, HoldfastError, messageOf } from '@holdfast/sdk';
-import { ExtendedRegex } from './extended-regex.js';
+import { type CheckAction, type CheckPhase, type ElementValue, ExtendedRegex, HoldfastError, messageOf } from '@holdfast/sdk';
 
 /** What a process must be like; every criterion that is given must hold. Plain data: it travels to the worker. */
 export interface ProcessCriteria {

@@ -3,9 +3,9 @@
  * A death is followed by a scan at once; if too few are left then, by one more a moment later, so that a process whose supervisor started
  * a successor in the same instant never counts as missing.
  */
+import { ExtendedRegex } from '@holdfast/sdk';
 import { clearWakeUp, closeDescriptor, openProcessDescriptor, ReadinessWait } from './libc.js';
 import type { ProcessCriteria } from './configuration.js';
-import { ExtendedRegex } from './extended-regex.js';
 import type { Observation, WatchRequest, WorkerRequest } from './observation.js';
 import { type Process, ProcessTable, readProcess } from './process-table.js';
 

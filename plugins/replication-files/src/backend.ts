@@ -12,6 +12,7 @@ import {
   type ResyncMode,
   type Term,
 } from '@holdfast/sdk';
+import { readDirectories } from './configuration.js';
 import { errorOf, type ControlCommand, type ControlReport, type ControlRequest } from './control.js';
 
 const LOCK_TIMEOUT_DEFAULT_SECONDS = 10;
@@ -19,9 +20,7 @@ const CLOSE_TIMEOUT_MS = 20_000;
 
 export class FilesBackend implements ReplicationBackend {
   directories(configuration: ElementValue): readonly string[] {
-    const replicated = configuration['replicated'];
-    if (!Array.isArray(replicated)) return [];
-    return (replicated as readonly ElementValue[]).map((element) => (element['dir'] as string).replace(/(?<=.)\/+$/, ''));
+    return readDirectories(configuration).map(({ path }) => path);
   }
 
   async open(options: ReplicationOptions): Promise<Replica> {
@@ -39,7 +38,7 @@ export class FilesBackend implements ReplicationBackend {
           peer,
           stateDirectory,
           key: Buffer.from(options.key).toString('base64'),
-          directories: this.directories(configuration),
+          directories: readDirectories(configuration),
           async: configuration['async'] === 'none' ? 'none' : 'second',
           resyncBytesPerSecondMax: bandwidth === undefined ? undefined : Number(bandwidth) * 1024,
           lockTimeoutSeconds: Number(configuration['locktimeout'] ?? LOCK_TIMEOUT_DEFAULT_SECONDS),
@@ -109,8 +108,8 @@ class ProcessReplica implements Replica {
     return this.run({ kind: 'become-secondary', term });
   }
 
-  connectPeer(term: Term, mode: ResyncMode): void {
-    this.#runLater({ kind: 'connect-peer', term, mode });
+  connectPeer(term: Term, mode: ResyncMode, reason?: string): void {
+    this.#runLater({ kind: 'connect-peer', term, mode, ...(reason === undefined ? {} : { reason }) });
   }
 
   disconnectPeer(): void {

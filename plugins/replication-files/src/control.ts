@@ -1,6 +1,7 @@
 /** Messages between the agent and a replicator process, over the IPC channel of `fork`. The agent asks, the process answers and reports. */
 import type { ReplicationEndpoint, ReplicationStatus, ResyncMode, Term } from '@holdfast/sdk';
 import { HoldfastError, messageOf } from '@holdfast/sdk';
+import type { ReplicatedDirectory } from './configuration.js';
 
 export interface ReplicatorOptions {
   readonly module: string;
@@ -11,7 +12,7 @@ export interface ReplicatorOptions {
   /** Base64. */
   readonly key: string;
   readonly stateDirectory: string;
-  readonly directories: readonly string[];
+  readonly directories: readonly ReplicatedDirectory[];
   readonly async: 'second' | 'none';
   readonly lockTimeoutSeconds: number;
   /** Undefined: no limit. */
@@ -22,7 +23,7 @@ export type ControlCommand =
   | { readonly kind: 'open'; readonly options: ReplicatorOptions }
   | { readonly kind: 'become-primary'; readonly term: Term; readonly base: string; readonly fresh: boolean; readonly force: boolean }
   | { readonly kind: 'become-secondary'; readonly term: Term }
-  | { readonly kind: 'connect-peer'; readonly term: Term; readonly mode: ResyncMode }
+  | { readonly kind: 'connect-peer'; readonly term: Term; readonly mode: ResyncMode; readonly reason?: string }
   | { readonly kind: 'disconnect-peer' }
   | { readonly kind: 'continue-alone'; readonly term: Term; readonly base: string }
   | { readonly kind: 'refuse' }

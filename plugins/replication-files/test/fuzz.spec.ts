@@ -18,6 +18,7 @@ import { decodeHello, decodeReply, encodeGreeting, GREETING_BYTES_MAX, type Hell
 import { FileSystem } from '../src/primary/file-system.js';
 import { NodeTable } from '../src/primary/node-table.js';
 import { Pipeline } from '../src/primary/pipeline.js';
+import { Boundary } from '../src/boundary/boundary.js';
 import { Store } from '../src/store/store.js';
 import * as sys from '../src/system/calls.js';
 import { EpollSet } from '../src/system/epoll.js';
@@ -111,6 +112,7 @@ describe(`bytes that somebody changed (SEED=${SEED})`, function () {
       generation: '0123456789abcdef'.repeat(2),
       async: 'second',
       mode: 'journal',
+      exclusions: 'none',
       roots: ['/data', '/more'],
     };
     const samples = [hello, { welcome: true }, { welcome: false, code: 'deposed', message: 'over' }].map((each) =>
@@ -206,11 +208,13 @@ class Kernel {
 
   constructor(directory: string) {
     this.#store = new Store([directory]);
-    const trees = { store: this.#store, nodes: new NodeTable(this.#store) };
+    const boundary = new Boundary(this.#store);
+    const trees = { store: this.#store, nodes: new NodeTable(this.#store, boundary), boundary };
     const journal = new DirtySet();
     const pipeline = new Pipeline(trees, {
       recorder: () => journal,
       flushJournal: () => undefined,
+      activity: () => undefined,
       admits: () => true,
       diverged: () => assert.fail('diverged without a peer'),
       syncLocally: (handle, _isDatasync, done) => done(sys.fsync(this.#store.descriptor(handle))),

@@ -8,7 +8,7 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ReplicationStatus, ResyncMode } from '@holdfast/sdk';
+import type { ElementValue, ReplicationStatus, ResyncMode } from '@holdfast/sdk';
 import type { AgentCall, AgentReport, AgentRequest } from './agent-process.js';
 
 const WAIT_MS = 20_000;
@@ -58,6 +58,10 @@ export interface NodeSettings {
   readonly port?: number;
   /** Where the peer is reached, when that is not its own port. */
   readonly peerPort?: number;
+  /** How many replicated directories; 1 if not given. */
+  readonly directories?: number;
+  /** Children of the `replicated` elements. */
+  readonly replicated?: ElementValue;
   /** How the node's own directory comes to be, before it is bound to the common path: a shell command with $DIR. */
   readonly prepare?: string;
 }
@@ -66,12 +70,15 @@ export class LabNode {
   readonly name: string;
   /** The node's tree as it is, outside of any of its mounts. */
   readonly tree: string;
+  /** The trees of all replicated directories. */
+  readonly trees: readonly string[];
   /** The replicated directory, as its applications see it: only inside the node. */
   readonly directory: string;
+  readonly directories: readonly string[];
   readonly stateDirectory: string;
   readonly log: string[] = [];
   status: ReplicationStatus = { role: 'stopped', link: 'none', inconsistent: false };
-  readonly #settings: NodeSettings;
+  #settings: NodeSettings;
   readonly #waiting = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
   #process: ChildProcess | undefined;
   #nextId = 1;
@@ -79,18 +86,22 @@ export class LabNode {
   constructor(base: string, settings: NodeSettings) {
     this.#settings = settings;
     this.name = settings.name;
-    this.tree = join(base, settings.name, 'tree');
+    const numbers = Array.from({ length: settings.directories ?? 1 }, (_, index) => (index === 0 ? '' : String(index + 1)));
+    this.trees = numbers.map((number) => join(base, settings.name, `tree${number}`));
+    this.directories = numbers.map((number) => join(base, `data${number}`));
+    this.tree = this.trees[0] as string;
+    this.directory = this.directories[0] as string;
     this.stateDirectory = join(base, settings.name, 'state');
-    this.directory = join(base, 'data');
-    for (const path of [this.tree, this.stateDirectory, this.directory]) mkdirSync(path, { recursive: true });
+    for (const path of [...this.trees, this.stateDirectory, ...this.directories]) mkdirSync(path, { recursive: true });
   }
 
   async start(): Promise<void> {
     const script = fileURLToPath(new URL('./agent-process.js', import.meta.url));
-    const prepare = `${this.#settings.prepare ?? ':'} && mount --bind "$DIR" "$DATA" && exec "$NODE" "$SCRIPT"`;
+    const binds = this.trees.map((tree, index) => `mount --bind '${tree}' '${this.directories[index] ?? ''}'`);
+    const prepare = [this.#settings.prepare ?? ':', ...binds, 'exec "$NODE" "$SCRIPT"'].join(' && ');
     this.#process = spawn('unshare', ['-m', '--propagation', 'private', 'sh', '-c', prepare], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-      env: { ...process.env, DIR: this.tree, DATA: this.directory, NODE: process.execPath, SCRIPT: script },
+      env: { ...process.env, DIR: this.tree, NODE: process.execPath, SCRIPT: script },
     });
     this.#process.on('message', (report: AgentReport) => {
       this.#onReport(report);
@@ -115,10 +126,20 @@ export class LabNode {
         local: { address: addressOf(this.name), port },
         peer: { address: addressOf(peerNode), port: peerPort },
         stateDirectory: this.stateDirectory,
-        configuration: { replicated: [{ dir: this.directory }], async, locktimeout: lockTimeoutSeconds },
+        configuration: {
+          replicated: this.directories.map((dir) => ({ ...this.#settings.replicated, dir })),
+          async,
+          locktimeout: lockTimeoutSeconds,
+        },
         key: key.toString('base64'),
       },
     });
+  }
+
+  /** Opens the replica with other settings; it must be closed. */
+  async configure(settings: Omit<NodeSettings, 'name'>): Promise<void> {
+    this.#settings = { ...this.#settings, ...settings };
+    await this.reopen();
   }
 
   /** @throws Error whose message begins with the code */
@@ -168,9 +189,13 @@ export class LabNode {
     return output;
   }
 
-  /** The node's tree, seen from outside, whatever is mounted there inside. */
+  /** The node's trees, seen from outside, whatever is mounted there inside. */
+  get treesOutside(): readonly string[] {
+    return this.trees.map((tree) => `/proc/${this.agentPid}/root${tree}`);
+  }
+
   get treeOutside(): string {
-    return `/proc/${this.agentPid}/root${this.tree}`;
+    return this.treesOutside[0] as string;
   }
 
   get agentPid(): number {
@@ -255,14 +280,16 @@ export class Lab {
   }
 }
 
-/** Waits until both trees are the same: content, attributes, times, links, ids. */
-export async function assertIdentical(a: LabNode, b: LabNode): Promise<void> {
+/**
+ * Waits until both nodes' trees are the same: content, attributes, times, links.
+ * @param isOwn names (with the path from the directory, `/a/b`) that are each node's own
+ */
+export async function assertIdentical(a: LabNode, b: LabNode, isOwn?: (label: string) => boolean): Promise<void> {
   let last = '';
   await until(
     () => {
-      const left = describeTree(a.treeOutside);
-      const right = describeTree(b.treeOutside);
-      last = differences(left, right);
+      const right = b.treesOutside;
+      last = a.treesOutside.map((tree, index) => differences(describeTree(tree, isOwn), describeTree(right[index] ?? '', isOwn))).join('');
       return last === '';
     },
     () => `identical trees; ${last}`,
@@ -277,7 +304,7 @@ function differences(left: Map<string, string>, right: Map<string, string>): str
   return lines.length === 0 ? '' : `${lines.length} differences: ${lines.slice(0, 10).join('; ')}`;
 }
 
-function describeTree(root: string): Map<string, string> {
+function describeTree(root: string, isOwn?: (label: string) => boolean): Map<string, string> {
   const out = new Map<string, string>();
   const links = new Map<bigint, string>();
   const walk = (path: Buffer, shown: string): void => {
@@ -285,8 +312,12 @@ function describeTree(root: string): Map<string, string> {
       if (shown === '' && name.toString() === '.holdfast') continue;
       const full = Buffer.concat([path, Buffer.from('/'), name]);
       const label = `${shown}/${name.toString('latin1')}`;
-      out.set(label, describe(full, label, links));
-      if (out.get(label)?.startsWith('d') === true) walk(full, label);
+      if (isOwn?.(label) === true) continue;
+      const is = describe(full, label, links);
+      const isDirectory = is.startsWith('d');
+      // The times of a directory in which something may be a node's own are its own too.
+      out.set(label, isDirectory && isOwn !== undefined ? is.replace(/ \d{15,} /, ' - ') : is);
+      if (isDirectory) walk(full, label);
     }
   };
   walk(Buffer.from(root), '');

@@ -23,6 +23,7 @@ const hello: Hello = {
   async: 'second',
   mode: 'journal',
   roots: ['/data'],
+  exclusions: 'none',
 };
 const write = (seq: number, data: Buffer): Message => ({ kind: 'write', seq, object: 300n, offset: seq, data });
 /** Data are views that end with the delivery. */

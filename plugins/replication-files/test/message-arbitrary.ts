@@ -52,6 +52,10 @@ export const message = fc
     }),
     fc.record({ kind: fc.constantFrom('write', 'data'), seq, object: id, offset: size, data }),
     fc.record({ kind: kind('fallocate'), seq, object: id, mode: u32, offset: size, length: size }),
+    fc
+      .record({ kind: kind('stage'), seq, root: fc.integer({ min: 0, max: 255 }) })
+      .chain((part) => newObject.map((what) => ({ ...part, ...what }))),
+    fc.record({ kind: kind('adopt'), seq, object: id, parent: id, name, flags: fc.integer({ min: 0, max: 1 }) }),
     fc.record({ kind: kind('fsync'), seq, object: id, datasync: flag }),
     fc.record({ kind: kind('checkpoint'), seq, phase: fc.constantFrom('begin', 'done') }),
     fc.record({ kind: kind('times'), seq, stamps: fc.array(fc.record({ object: id, atime: time, mtime: time }), { maxLength: 20 }) }),

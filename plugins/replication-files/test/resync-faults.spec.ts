@@ -101,7 +101,7 @@ describe('a resync from or to a disk that fails', () => {
         answered(0);
       },
     };
-    const checkpoint = new Checkpoint(around, recent, peer);
+    const checkpoint = new Checkpoint(around, recent, undefined, peer);
     checkpoint.last(() => assert.fail('it has not ended'));
     assert.deepEqual(sent, ['times', 'begin']);
     checkpoint.cancel();

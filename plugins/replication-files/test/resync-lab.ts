@@ -8,6 +8,8 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HoldfastError, type ResyncSummary } from '@holdfast/sdk';
+import { Boundary } from '../src/boundary/boundary.js';
+import type { Exclusion } from '../src/boundary/rules.js';
 import { RecentSet, type DirtySet, type TouchRecorder } from '../src/journal/dirty-set.js';
 import { InconsistentMarker } from '../src/journal/marker.js';
 import { Channel, type Delivered } from '../src/link/channel.js';
@@ -128,6 +130,7 @@ export class Lab {
   target: Store;
   readonly marker: InconsistentMarker;
   readonly recent = new RecentSet();
+  exclusions: readonly (readonly Exclusion[])[] = [];
 
   /** @param prepareTarget called with each directory of the target before it is used */
   constructor(rootCount = 1, prepareTarget: (path: string) => void = () => undefined) {
@@ -184,6 +187,7 @@ export class Lab {
     });
     const applier = new Applier({
       store: this.target,
+      boundary: new Boundary(this.target, this.exclusions),
       channel: wire.secondary,
       marker: this.marker,
       recent: this.recent,
@@ -194,6 +198,7 @@ export class Lab {
     });
     const source = new ResyncSource({
       store: this.source,
+      boundary: new Boundary(this.source, this.exclusions),
       channel: wire.primary,
       mode,
       differs,

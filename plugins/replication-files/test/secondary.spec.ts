@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HoldfastError } from '@holdfast/sdk';
+import { Boundary } from '../src/boundary/boundary.js';
 import { RecentSet, type DirtySet } from '../src/journal/dirty-set.js';
 import { InconsistentMarker } from '../src/journal/marker.js';
 import { Applier, type SyncPool } from '../src/secondary/applier.js';
@@ -36,6 +37,7 @@ class Node {
   constructor(async: 'second' | 'none', pool: SyncPool = POOL) {
     this.applier = new Applier({
       store: this.store,
+      boundary: new Boundary(this.store),
       channel: {
         send: (message) => this.sent.push(message),
         flush: () => this.onFlush(),

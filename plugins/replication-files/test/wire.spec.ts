@@ -171,6 +171,7 @@ describe('greetings', () => {
     async: 'second',
     mode: 'journal',
     roots: ['/data'],
+    exclusions: 'none',
   };
 
   it('are read as they were written', () => {

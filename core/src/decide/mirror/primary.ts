@@ -1,6 +1,6 @@
 /** ALONE and PRIM: the application runs here. What may end that, what may change beside it, in order of importance. */
 import { compareLineages } from '../../model/generation.js';
-import { reason } from '../../model/reason.js';
+import { reason, type Reason } from '../../model/reason.js';
 import type { NodeReport } from '../../model/report.js';
 import { isAlive, isLost, silentMs } from '../detector.js';
 import { begin, issue, act, type Draft } from './draft.js';
@@ -136,8 +136,21 @@ function attachPeer(draft: Draft): void {
   }
   // A withdrawn node comes here too, but never with a peer that is ready.
   if (state.replication.link !== 'none' || state.nowMs - state.connectIssuedMs < CONNECT_AGAIN_MS) return;
-  const journalFits =
-    peer.condition === 'outdated' && peer.lineage.current !== '' && peer.lineage.current === state.replication.journalSince;
-  issue(draft, { kind: 'connectPeer', term: termOf(state.durable), mode: journalFits ? 'journal' : 'compare' });
+  const why = whyCompare(peer, state.replication.journalSince);
+  const term = termOf(state.durable);
+  issue(
+    draft,
+    why === undefined ? { kind: 'connectPeer', term, mode: 'journal' } : { kind: 'connectPeer', term, mode: 'compare', reason: why },
+  );
   draft.state = { ...draft.state, connectIssuedMs: state.nowMs };
+}
+
+/** Undefined when the journal of this node names everything in which the peer's copy may differ. */
+function whyCompare(peer: NodeReport, journalSince: string | undefined): Reason | undefined {
+  const fields = { peer: peer.node };
+  if (peer.lineage.current === '') return reason('compareNewCopy', fields);
+  if (peer.condition === 'inconsistent') return reason('comparePartialCopy', fields);
+  if (journalSince === undefined) return reason('compareNoJournal');
+  if (peer.lineage.current !== journalSince) return reason('compareOtherJournal', fields);
+  return peer.condition === 'outdated' ? undefined : reason('compareUnmarkedCopy', fields);
 }

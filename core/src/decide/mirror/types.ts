@@ -65,7 +65,9 @@ export type Action =
   | { readonly kind: 'script'; readonly script: string; readonly arguments: readonly [string, string, string]; readonly force: boolean }
   | { readonly kind: 'becomePrimary'; readonly term: Term; readonly base: string; readonly fresh: boolean }
   | { readonly kind: 'becomeSecondary'; readonly term: Term }
-  | { readonly kind: 'connectPeer'; readonly term: Term; readonly mode: 'journal' | 'compare' }
+  /** `reason`: why everything is compared. */
+  | { readonly kind: 'connectPeer'; readonly term: Term; readonly mode: 'journal' }
+  | { readonly kind: 'connectPeer'; readonly term: Term; readonly mode: 'compare'; readonly reason: Reason }
   | { readonly kind: 'disconnectPeer' }
   | { readonly kind: 'continueAlone'; readonly term: Term; readonly base: string }
   | { readonly kind: 'refuse' }

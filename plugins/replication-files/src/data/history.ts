@@ -22,6 +22,7 @@ export interface History {
 }
 
 const CLEAN_FILE = 'clean';
+const EXCLUSIONS_FILE = 'exclusions';
 
 /** @returns undefined when nothing usable was left, with the reason for the log */
 export function readHistory(stateDirectory: string): { history: History | undefined; reason: string | undefined } {
@@ -75,13 +76,7 @@ function saveSet(stateDirectory: string, history: History): string | undefined {
   deleteJournal(stateDirectory);
   const path = join(stateDirectory, CLEAN_FILE);
   try {
-    const fd = openSync(`${path}.new`, 'w', 0o600);
-    try {
-      writeSync(fd, `${history.base}\n`);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+    writeDurably(`${path}.new`, `${history.base}\n`);
     renameSync(`${path}.new`, path);
     syncDirectory(stateDirectory);
   } catch (error) {
@@ -98,6 +93,23 @@ export function eraseHistory(stateDirectory: string): void {
   deleteActivity(stateDirectory);
 }
 
+/**
+ * A history counts for one configuration: what was excluded was not written down, and what is excluded now is no difference.
+ * @returns false when the history was erased, because the exclusions are not those of the last run
+ */
+export function adoptExclusions(stateDirectory: string, digest: string): boolean {
+  const path = join(stateDirectory, EXCLUSIONS_FILE);
+  if ((readText(path)?.trim() ?? 'none') === digest) return true;
+  const isFirst = readClean(stateDirectory) === undefined && readJournal(stateDirectory).state === 'none';
+  eraseHistory(stateDirectory);
+  try {
+    writeDurably(path, `${digest}\n`);
+  } catch {
+    // A full disk: the next history is erased too.
+  }
+  return isFirst;
+}
+
 /** As `eraseHistory`, but the journal stays: it goes on. */
 export function eraseCleanMark(stateDirectory: string): void {
   rmSync(join(stateDirectory, CLEAN_FILE), { force: true });
@@ -105,11 +117,25 @@ export function eraseCleanMark(stateDirectory: string): void {
 }
 
 function readClean(stateDirectory: string): string | undefined {
+  const text = readText(join(stateDirectory, CLEAN_FILE))?.trim();
+  return text !== undefined && /^[0-9a-f]{32}$/.test(text) ? text : undefined;
+}
+
+function readText(path: string): string | undefined {
   try {
-    const text = readFileSync(join(stateDirectory, CLEAN_FILE), 'utf8').trim();
-    return /^[0-9a-f]{32}$/.test(text) ? text : undefined;
+    return readFileSync(path, 'utf8');
   } catch {
     return undefined;
+  }
+}
+
+function writeDurably(path: string, text: string): void {
+  const fd = openSync(path, 'w', 0o600);
+  try {
+    writeSync(fd, text);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -1,9 +1,12 @@
 /** What the main thread of a replicator and its data thread say to each other. Plain data: it is cloned between the threads. */
 import type { ReplicationEndpoint, ResyncMode, ResyncProgress, ResyncSummary } from '@holdfast/sdk';
+import type { Exclusion } from '../boundary/rules.js';
 
 export interface DataSettings {
   readonly stateDirectory: string;
   readonly async: 'second' | 'none';
+  /** For each directory, in order: what of it is not replicated. */
+  readonly exclusions: readonly (readonly Exclusion[])[];
   /** A peer that is silent for so long is lost. */
   readonly silenceMaxMs: number;
   /** Undefined: no limit. */
@@ -47,6 +50,8 @@ export type DataCommand =
       readonly keys: DataLinkKeys;
       readonly generation: string;
       readonly mode: ResyncMode;
+      /** Why everything is compared. */
+      readonly reason: string | undefined;
     }
   /** Ends the link with this number, if it is still that one. */
   | { readonly kind: 'drop-link'; readonly link: number; readonly reason: string }

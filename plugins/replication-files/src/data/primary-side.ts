@@ -71,8 +71,9 @@ export class PrimarySide {
     this.#journal = history === undefined ? new Untracked() : this.#newJournal(history.base, history.set);
     // After the journal, which has all that an earlier log named.
     if (history !== undefined) this.#startActivity(history.base);
-    around.store.onCreated = (handle) => this.#activity?.created(handle);
-    const trees = { store: around.store, nodes: new NodeTable(around.store) };
+    const { store, boundary } = around;
+    store.onCreated = (handle) => this.#activity?.created(handle);
+    const trees = { store, nodes: new NodeTable(store, boundary), boundary };
     this.#pipeline = new Pipeline(trees, {
       recorder: () => this.#recorder(),
       activity: () => this.#activity,
@@ -268,23 +269,26 @@ export class PrimarySide {
           },
         },
       );
-      this.#startSource(link, command.mode);
+      this.#startSource(link, command.mode, command.reason);
     };
     link.connector = new DataConnector(epoll, command.endpoint, Buffer.from(command.keys.cookie), done, command.localAddress);
   }
 
-  #startSource(link: Link, mode: 'journal' | 'compare'): void {
+  #startSource(link: Link, mode: 'journal' | 'compare', reason?: string): void {
     const peer = link.peer as PeerLink;
-    const { store, pool, nowMs } = this.#around;
+    const { store, boundary, pool, nowMs } = this.#around;
     if (mode === 'journal' && !(this.#journal instanceof Journal)) {
       this.#lose(new HoldfastError('HF_REPLICATION_NO_JOURNAL', 'there is no usable journal on this node: the trees must be compared'));
       return;
     }
     const source = new ResyncSource({
       store,
+      boundary,
       channel: peer.channel,
       mode,
-      differs: this.#journal instanceof Journal ? this.#journal.set : new DirtySet(),
+      ...(mode === 'compare' && reason !== undefined && { reason }),
+      // A comparison finds by itself what a journal knows, and sends only what really differs.
+      differs: mode === 'journal' && this.#journal instanceof Journal ? this.#journal.set : new DirtySet(),
       pool,
       nowMs,
       firstSeq: link.nextResyncSeq,

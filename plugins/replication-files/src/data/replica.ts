@@ -1,9 +1,12 @@
 /** The state of one replica in the data thread: stopped, primary or secondary, and what is known of the difference from the peer. */
 import { HoldfastError, messageOf } from '@holdfast/sdk';
+import { Boundary } from '../boundary/boundary.js';
+import { exclusionsDigest } from '../configuration.js';
 import { InconsistentMarker } from '../journal/marker.js';
+import { Incoming } from '../secondary/incoming.js';
 import { Store } from '../store/store.js';
 import type { EpollSet } from '../system/epoll.js';
-import { eraseCleanMark, eraseHistory, readHistory, saveHistory, type History } from './history.js';
+import { adoptExclusions, eraseCleanMark, eraseHistory, readHistory, saveHistory, type History } from './history.js';
 import type { DataCommand, DataReport, DataSettings, DataState } from './messages.js';
 import type { Pool } from './pool.js';
 import { PrimarySide } from './primary-side.js';
@@ -21,6 +24,7 @@ export class DataReplica {
   readonly #marker: InconsistentMarker;
   #history: History | undefined;
   #store: Store | undefined;
+  #boundary: Boundary | undefined;
   #side: PrimarySide | SecondarySide | undefined;
   #lastResync: DataState['lastResync'];
   #reportedInconsistent = false;
@@ -31,6 +35,9 @@ export class DataReplica {
     this.#pool = pool;
     this.#report = report;
     this.#marker = new InconsistentMarker(settings.stateDirectory);
+    if (!adoptExclusions(settings.stateDirectory, exclusionsDigest(settings.exclusions))) {
+      report({ kind: 'log', level: 'info', message: 'what is replicated was changed by the configuration: the trees will be compared' });
+    }
     const { history, reason } = readHistory(settings.stateDirectory);
     this.#history = this.#marker.isSet ? undefined : history;
     if (reason !== undefined) report({ kind: 'log', level: 'warn', message: `the journal of the last run is not used: ${reason}` });
@@ -117,6 +124,9 @@ export class DataReplica {
   #open(backing: readonly string[]): Store {
     const store = new Store(backing);
     new WriteBehind(store, this.#pool).follow();
+    this.#boundary = new Boundary(store, this.#settings.exclusions);
+    // A process that was killed may have left something.
+    new Incoming(store).clear();
     return store;
   }
 
@@ -171,6 +181,7 @@ export class DataReplica {
       epoll: this.#epoll,
       pool: this.#pool,
       store: this.#store as Store,
+      boundary: this.#boundary as Boundary,
       marker: this.#marker,
       nowMs: () => performance.now(),
       changed: () => {

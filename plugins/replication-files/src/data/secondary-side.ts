@@ -35,7 +35,7 @@ export class SecondarySide {
   }
 
   #connected(command: ExpectCommand, fd: number): void {
-    const { epoll, store, marker, pool, settings, nowMs, changed, linkLost } = this.#around;
+    const { epoll, store, boundary, marker, pool, settings, nowMs, changed, linkLost } = this.#around;
     const { keys, link: number, async, generation } = command;
     const channel = new Channel(epoll, fd, {
       sendKey: Buffer.from(keys.sendKey),
@@ -50,6 +50,7 @@ export class SecondarySide {
     });
     const applier = new Applier({
       store,
+      boundary,
       channel,
       marker,
       recent: this.#recent,

@@ -1,5 +1,6 @@
 /** What both roles of the data thread are given: the trees, the pool, and how to report. */
 import type { HoldfastError } from '@holdfast/sdk';
+import type { Boundary } from '../boundary/boundary.js';
 import type { InconsistentMarker } from '../journal/marker.js';
 import type { Store } from '../store/store.js';
 import type { EpollSet } from '../system/epoll.js';
@@ -11,6 +12,7 @@ export interface RoleSurroundings {
   readonly epoll: EpollSet;
   readonly pool: Pool;
   readonly store: Store;
+  readonly boundary: Boundary;
   readonly marker: InconsistentMarker;
   readonly nowMs: () => number;
   /** Something of the state has changed. */

@@ -6,9 +6,10 @@
  * Every mount is recorded in `mounts.json` before it is made, so that the next process removes what a killed one left: a dead FUSE mount
  * ("Transport endpoint is not connected"), the aside and the read-only binds.
  */
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { HoldfastError } from '@holdfast/sdk';
+import type { ReplicatedDirectory } from '../configuration.js';
 import * as sys from '../system/calls.js';
 import * as c from '../system/constants.js';
 import { EBUSY, EINVAL, ENOENT, errnoName } from '../system/errno.js';
@@ -31,14 +32,16 @@ interface Cover {
 
 export class Mounts {
   readonly #directories: readonly string[];
+  readonly #required: readonly { readonly directory: string; readonly name: string }[];
   readonly #stateDirectory: string;
   #asides: string[] = [];
   /** Mounts over the directories, in the order in which they were made. */
   #covers: Cover[] = [];
   #recorded: Recorded[] = [];
 
-  constructor(directories: readonly string[], stateDirectory: string) {
-    this.#directories = directories;
+  constructor(directories: readonly ReplicatedDirectory[], stateDirectory: string) {
+    this.#directories = directories.map(({ path }) => path);
+    this.#required = directories.flatMap(({ path, required }) => required.map((name) => ({ directory: path, name })));
     this.#stateDirectory = stateDirectory;
   }
 
@@ -75,6 +78,22 @@ export class Mounts {
           { directory, below },
         );
       }
+    }
+  }
+
+  /**
+   * As `check`, and what the configuration wants to find there. Before a role is taken.
+   * @throws HoldfastError also HF_REPLICATION_CONTENT_MISSING
+   */
+  checkContent(): void {
+    this.check();
+    for (const { directory, name } of this.#required) {
+      if (lstatSync(join(directory, name), { throwIfNoEntry: false }) !== undefined) continue;
+      throw new HoldfastError(
+        'HF_REPLICATION_CONTENT_MISSING',
+        `${join(directory, name)} is not there, and <tocheck> wants it: is the file system of ${directory} mounted on this node?`,
+        { directory, path: name },
+      );
     }
   }
 

@@ -15,13 +15,15 @@ export interface Hello {
   readonly mode: 'journal' | 'compare';
   /** The replicated directories, in order: both nodes must mean the same. */
   readonly roots: readonly string[];
+  /** Digest of what is excluded in each of them: both nodes must mean the same. */
+  readonly exclusions: string;
 }
 
-export type RefusalCode = 'deposed' | 'version' | 'module' | 'roots' | 'busy';
+export type RefusalCode = 'deposed' | 'version' | 'module' | 'roots' | 'exclusions' | 'busy';
 
 export type Reply = { readonly welcome: true } | { readonly welcome: false; readonly code: RefusalCode; readonly message: string };
 
-const REFUSALS: readonly string[] = ['deposed', 'version', 'module', 'roots', 'busy'] satisfies RefusalCode[];
+const REFUSALS: readonly string[] = ['deposed', 'version', 'module', 'roots', 'exclusions', 'busy'] satisfies RefusalCode[];
 
 export function encodeGreeting(value: Hello | Reply): string {
   return `${JSON.stringify(value)}\n`;
@@ -30,7 +32,7 @@ export function encodeGreeting(value: Hello | Reply): string {
 /** @throws WireError */
 export function decodeHello(line: string): Hello {
   const fields = fieldsOf(line);
-  const { protocol, module, node, epoch, generation, async, mode, roots } = fields;
+  const { protocol, module, node, epoch, generation, async, mode, roots, exclusions } = fields;
   if (
     isCount(protocol) &&
     isText(module, 255) &&
@@ -43,9 +45,10 @@ export function decodeHello(line: string): Hello {
     Array.isArray(roots) &&
     roots.length > 0 &&
     roots.length <= 255 &&
-    roots.every((root): root is string => isText(root, 4095))
+    roots.every((root): root is string => isText(root, 4095)) &&
+    isText(exclusions, 64)
   ) {
-    return { protocol, module, node, epoch, generation, async, mode, roots };
+    return { protocol, module, node, epoch, generation, async, mode, roots, exclusions };
   }
   throw new WireError('a HELLO with missing or wrong fields');
 }

@@ -22,13 +22,13 @@ abstract class ObjectModification implements Modification {
   }
 
   prepare(trees: Trees): number {
-    if (this.node.orphan) return 0;
+    if (this.node.orphan || this.node.isExcluded) return 0;
     const id = trees.nodes.ensureId(this.node);
     return id < 0n ? Number(-id) : 0;
   }
 
   get isLocal(): boolean {
-    return this.node.orphan;
+    return this.node.orphan || this.node.isExcluded;
   }
 
   get concerns(): readonly Node[] {

@@ -10,11 +10,13 @@ import * as c from '../system/constants.js';
 import { EAGAIN, EFBIG, EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOSYS, EOPNOTSUPP, EPERM } from '../system/errno.js';
 import type { TimeSpec } from '../wire/messages.js';
 import { AttributeModification, FallocateModification, WriteModification } from './content.js';
+import { CrossingModification } from './crossing.js';
 import { fillDirectory } from './directory.js';
 import type { Trees } from './modification.js';
 import { CreateModification, LinkModification, RemoveModification, RenameModification } from './namespace.js';
 import type { Node } from './node-table.js';
 import type { Pipeline } from './pipeline.js';
+import { renameKind } from './rename-kind.js';
 
 /** Requests that are read from one device before others get their turn. */
 const REQUESTS_PER_TURN = 64;
@@ -324,7 +326,14 @@ export class FileSystem {
     if (name.length > c.NAME_BYTES_MAX || newName.length > c.NAME_BYTES_MAX) device.replyError(to, ENAMETOOLONG);
     else if (flags !== 0 && flags !== c.RENAME_NOREPLACE && flags !== c.RENAME_EXCHANGE) device.replyError(to, EINVAL);
     else if (this.#trees.store.isReserved(newParent.handle, newName)) device.replyError(to, EPERM);
-    else this.#pipeline.submit(new RenameModification(to, parent, name, newParent, newName, flags));
+    else {
+      const kind = renameKind(this.#trees, { directory: parent.handle, name }, { directory: newParent.handle, name: newName }, flags);
+      this.#pipeline.submit(
+        kind === 'same'
+          ? new RenameModification(to, parent, name, newParent, newName, flags)
+          : new CrossingModification(to, parent, name, newParent, newName, flags, kind),
+      );
+    }
   }
 }
 

@@ -2,8 +2,10 @@
  * A modification that an application asked for: what the peer is told, what is done here, what the journal remembers, and the answer.
  * The pipeline decides when each of these happens; a modification knows nothing of links and states.
  */
+import type { Boundary } from '../boundary/boundary.js';
 import type { ReplyTo } from '../fuse/device.js';
 import type { TouchRecorder } from '../journal/dirty-set.js';
+import type { Handle } from '../store/handle.js';
 import type { Store } from '../store/store.js';
 import type { LiveRequest } from '../wire/messages.js';
 import type { Node, NodeTable } from './node-table.js';
@@ -15,6 +17,13 @@ export type LiveBody = WithoutSeq<LiveRequest>;
 export interface Trees {
   readonly store: Store;
   readonly nodes: NodeTable;
+  readonly boundary: Boundary;
+}
+
+/** An object that comes into what is replicated: the peer gets it whole, under a new id, before it hears of its name. */
+export interface Staged {
+  readonly handle: Handle;
+  readonly id: bigint;
 }
 
 export interface Modification {
@@ -23,8 +32,14 @@ export interface Modification {
    * Looks at what the request names, before anything is sent. @returns 0, or the errno (positive) that the application gets at once
    */
   prepare(trees: Trees): number;
-  /** Concerns only objects without a name: the peer is not told. Valid after `prepare`. */
+  /** Concerns only objects without a name, or excluded ones: the peer is not told. Valid after `prepare`, may change while it waits. */
   readonly isLocal: boolean;
+  /** Why the peer cannot be told by a request: it is repaired from this node's truth. Valid after `prepare`. */
+  readonly needsRepair?: string | undefined;
+  /** What must be sent before the request, when everything that came earlier is done. Valid after `prepare`. */
+  readonly staged?: Staged | undefined;
+  /** The peer has what was staged, in this session. */
+  stagedIn?(session: number): void;
   /** Objects that the peer must know before the request, parents first not needed. */
   readonly concerns: readonly Node[];
   /** The request. Only called when not local. */
@@ -41,6 +56,7 @@ export interface Modification {
 
 /** A name under which an object can be found: a hint for the journal. */
 export function touchObject(node: Node, touch: (parent: string | undefined, name: Buffer | undefined) => void): void {
+  if (node.isExcluded) return;
   const known = node.names.at(-1);
   touch(known?.parent.handle, known?.name);
 }

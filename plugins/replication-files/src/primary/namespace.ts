@@ -1,19 +1,21 @@
 /** Modifications of directories: new names, names that go, names that move. */
 import type { ReplyTo } from '../fuse/device.js';
 import type { TouchRecorder } from '../journal/dirty-set.js';
+import type { Boundary } from '../boundary/boundary.js';
 import { isDirectory, type Handle } from '../store/handle.js';
-import { newObjectId, type NewObject } from '../store/store.js';
-import { RENAME_EXCHANGE } from '../system/constants.js';
-import { ENOENT, EPERM, ESTALE } from '../system/errno.js';
+import { EXCLUDED_ID, newObjectId, type NewObject } from '../store/store.js';
+import { RENAME_EXCHANGE, S_IFDIR, S_IFMT } from '../system/constants.js';
+import { ENOENT, ENOTEMPTY, EPERM, ESTALE, EXDEV } from '../system/errno.js';
 import type { LiveBody, Modification, Trees } from './modification.js';
 import type { Node } from './node-table.js';
+import { isEmpty, renameKind } from './rename-kind.js';
 
-abstract class NameModification implements Modification {
+export abstract class NameModification implements Modification {
   readonly to: ReplyTo;
   protected readonly parent: Node;
   protected readonly name: Buffer;
   concerns: readonly Node[] = [];
-  readonly isLocal: boolean = false;
+  #boundary: Boundary | undefined;
 
   constructor(to: ReplyTo, parent: Node, name: Buffer) {
     this.to = to;
@@ -22,8 +24,16 @@ abstract class NameModification implements Modification {
   }
 
   prepare(trees: Trees): number {
+    this.#boundary = trees.boundary;
     return checkDirectory(trees, this.parent, this.name);
   }
+
+  get isLocal(): boolean {
+    return this.#boundary?.excludes(this.parent.handle, this.name, this.isOfDirectory) ?? false;
+  }
+
+  /** What has the name, or gets it. Valid after `prepare`. */
+  protected abstract readonly isOfDirectory: boolean;
 
   touch(recorder: TouchRecorder): void {
     recorder.touchName(this.parent.handle, this.parent.id, this.name);
@@ -53,6 +63,10 @@ export class CreateModification extends NameModification {
     this.#opens = opens;
   }
 
+  protected get isOfDirectory(): boolean {
+    return (this.#object.mode & S_IFMT) === S_IFDIR;
+  }
+
   override prepare(trees: Trees): number {
     this.concerns = [this.parent];
     return super.prepare(trees);
@@ -67,9 +81,11 @@ export class CreateModification extends NameModification {
   createdInSession = 0;
 
   apply({ store, nodes }: Trees): number {
-    const handle = store.create(this.parent.handle, this.name, this.#object);
+    const isExcluded = this.isLocal;
+    const handle = store.create(this.parent.handle, this.name, isExcluded ? { ...this.#object, id: EXCLUDED_ID } : this.#object);
     if (typeof handle === 'number') return handle;
     this.#node = nodes.meet(this.parent, this.name, handle);
+    if (isExcluded) return 0;
     this.#node.id = this.#object.id;
     this.#node.introducedIn = this.createdInSession;
     return 0;
@@ -101,8 +117,14 @@ export class LinkModification extends NameModification {
     this.#object = object;
   }
 
+  protected get isOfDirectory(): boolean {
+    return false;
+  }
+
   override prepare(trees: Trees): number {
     if (this.#object.orphan) return ENOENT;
+    // One file on both sides of the boundary would be replicated and not.
+    if (this.#object.isExcluded !== trees.boundary.excludes(this.parent.handle, this.name, false)) return EXDEV;
     this.concerns = [this.parent, this.#object];
     // `touch` names the directories of all its names by id.
     const failed = ensureIds(trees, [this.#object, ...this.#object.names.map(({ parent }) => parent)]);
@@ -133,7 +155,7 @@ export class LinkModification extends NameModification {
 }
 
 /** The object under a name that goes: unlinked, removed or replaced. */
-class Victim {
+export class Victim {
   readonly handle: Handle;
   readonly node: Node | undefined;
   /** No name is left afterwards. */
@@ -172,11 +194,17 @@ export class RemoveModification extends NameModification {
     this.#isDirectory = ofDirectory;
   }
 
+  protected get isOfDirectory(): boolean {
+    return this.#isDirectory;
+  }
+
   override prepare(trees: Trees): number {
     const refused = super.prepare(trees);
     if (refused !== 0) return refused;
     const handle = trees.store.lookup(this.parent.handle, this.name);
     if (typeof handle === 'number') return -handle;
+    // What is in it may be excluded: the peer would not see that it must not go.
+    if (this.#isDirectory && trees.boundary.applies(handle) && !isEmpty(trees.store, handle)) return ENOTEMPTY;
     this.#victim = new Victim(trees, handle);
     const failed = ensureIds(trees, this.#victim.toIntroduce);
     if (failed !== 0) return failed;
@@ -209,6 +237,8 @@ export class RenameModification extends NameModification {
   #replaced: Victim | undefined;
   #exchanged: Node | undefined;
   #isNothing = false;
+  /** Of the boundary, when it was looked at. */
+  #version = 0;
 
   constructor(to: ReplyTo, parent: Node, name: Buffer, newParent: Node, newName: Buffer, flags: number) {
     super(to, parent, name);
@@ -224,6 +254,7 @@ export class RenameModification extends NameModification {
     const moved = store.lookup(this.parent.handle, this.name);
     if (typeof moved === 'number') return -moved;
     this.#movedHandle = moved;
+    this.#version = trees.boundary.version;
     this.#moved = nodes.find(moved);
     const there = store.lookup(this.#newParent.handle, this.#newName);
     const concerns = [this.parent, this.#newParent];
@@ -235,6 +266,7 @@ export class RenameModification extends NameModification {
         this.#exchanged = nodes.find(there);
         if (this.#exchanged !== undefined) concerns.push(this.#exchanged);
       } else if (!this.#isNothing && this.#flags === 0) {
+        if (isDirectory(there) && trees.boundary.applies(there) && !isEmpty(store, there)) return ENOTEMPTY;
         this.#replaced = new Victim(trees, there);
         concerns.push(...this.#replaced.toIntroduce);
       }
@@ -254,8 +286,19 @@ export class RenameModification extends NameModification {
     };
   }
 
+  protected get isOfDirectory(): boolean {
+    return isDirectory(this.#movedHandle);
+  }
+
+  #crosses(trees: Trees): boolean {
+    const from = { directory: this.parent.handle, name: this.name };
+    return renameKind(trees, from, { directory: this.#newParent.handle, name: this.#newName }, this.#flags) !== 'same';
+  }
+
   apply(trees: Trees): number {
     const { store, nodes } = trees;
+    // A directory above was moved while this waited.
+    if (this.#version !== trees.boundary.version && this.#crosses(trees)) return -EXDEV;
     const outcome = store.rename(this.parent.handle, this.name, this.#newParent.handle, this.#newName, this.#flags);
     if (outcome < 0 || this.#isNothing) return outcome;
     this.#replaced?.gone(trees, this.#newParent, this.#newName);
@@ -283,16 +326,17 @@ export class RenameModification extends NameModification {
 const NOTHING = Buffer.alloc(0);
 
 /** @returns 0 or the errno for the application */
-function checkDirectory(trees: Trees, parent: Node, name: Buffer): number {
+export function checkDirectory(trees: Trees, parent: Node, name: Buffer): number {
   if (parent.orphan) return ENOENT;
   if (trees.store.isReserved(parent.handle, name)) return EPERM;
+  if (parent.isExcluded) return 0;
   const id = trees.nodes.ensureId(parent);
   return id < 0n ? Number(-id) : 0;
 }
 
-function ensureIds(trees: Trees, nodes: readonly Node[]): number {
+export function ensureIds(trees: Trees, nodes: readonly Node[]): number {
   for (const node of nodes) {
-    if (node.orphan) continue;
+    if (node.orphan || node.isExcluded) continue;
     const id = trees.nodes.ensureId(node);
     if (id < 0n) return Number(-id);
   }

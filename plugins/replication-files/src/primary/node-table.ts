@@ -3,7 +3,8 @@
  * handle, its replication id once known, and every name that was seen for it, kept right on rename and unlink: the names are how the
  * object is introduced to a peer.
  */
-import type { Handle } from '../store/handle.js';
+import type { Boundary } from '../boundary/boundary.js';
+import { isDirectory, type Handle } from '../store/handle.js';
 import { newObjectId, rootId, type Store } from '../store/store.js';
 import { ROOT_NODE_ID } from '../fuse/protocol.js';
 
@@ -30,6 +31,8 @@ export class Node {
   children = 0;
   /** The last name is gone, or going: kept alive by a pinned descriptor, modified locally only. */
   orphan = false;
+  /** Every known name is outside of what is replicated: modified locally only. */
+  isExcluded = false;
 
   constructor(nodeId: number, generation: number, handle: Handle) {
     this.nodeId = nodeId;
@@ -40,14 +43,16 @@ export class Node {
 
 export class NodeTable {
   readonly #store: Store;
+  readonly #boundary: Boundary;
   readonly #roots: readonly Node[];
   readonly #slots: (Node | undefined)[] = [undefined, undefined];
   readonly #free: number[] = [];
   readonly #byHandle = new Map<Handle, Node>();
   #generation = 0;
 
-  constructor(store: Store) {
+  constructor(store: Store, boundary: Boundary) {
     this.#store = store;
+    this.#boundary = boundary;
     this.#roots = store.roots.map((handle, index) => {
       const node = new Node(ROOT_NODE_ID, 0, handle);
       node.id = rootId(index);
@@ -100,12 +105,26 @@ export class NodeTable {
     // A copy: the name came in a request buffer that is used again.
     node.names.push({ parent, name: Buffer.from(name) });
     parent.children += 1;
+    this.#judge(node);
   }
 
   removeName(node: Node, parent: Node, name: Uint8Array): void {
     const index = indexOfName(node, parent, name);
     if (index >= 0) this.#dropName(node, index);
+    this.#judge(node);
     this.#dropIfUnused(node);
+  }
+
+  /** Directories have moved in a way that changes what is excluded below. */
+  judgeAll(): void {
+    for (const node of this.#byHandle.values()) this.#judge(node);
+  }
+
+  /** A node without a name stays what it was. */
+  #judge(node: Node): void {
+    const { handle, names } = node;
+    if (names.length === 0 || !this.#boundary.applies(handle)) return;
+    node.isExcluded = names.every(({ parent, name }) => this.#boundary.excludes(parent.handle, name, isDirectory(handle)));
   }
 
   /** The object's id; gives it one if it has none. @returns the id, or -errno as a negative bigint */

@@ -8,13 +8,15 @@
  *
  * One queue holds what cannot be finished at once. Its order is the order of the requests; only fsync and reads pass by.
  */
+import { messageOf } from '@holdfast/sdk';
 import type { ReplyTo } from '../fuse/device.js';
 import type { TouchRecorder } from '../journal/dirty-set.js';
-import type { Handle } from '../store/handle.js';
+import { isDirectory, type Handle } from '../store/handle.js';
 import { EIO, ESTALE } from '../system/errno.js';
 import { CreateModification } from './namespace.js';
 import type { LiveBody, Modification, Trees } from './modification.js';
 import type { Node } from './node-table.js';
+import { STAGING_BYTES_MAX, stagingRequests } from './staging.js';
 
 /** Larger writes are sent in pieces of this size. */
 const PIECE_BYTES_MAX = 256 << 10;
@@ -61,8 +63,8 @@ interface Entry {
   state: 'local' | 'covered' | 'sent' | 'answered';
   /** What the activity log must have on the disk first. */
   need: number;
-  /** For `unpin`. */
-  readonly period: number | undefined;
+  /** For `unpin`; undefined: not covered. */
+  period: number | undefined;
   /** Answers that have not come. */
   waiting: number;
   errno: number;
@@ -131,7 +133,7 @@ export class Pipeline {
     const period = modification.isLocal ? undefined : this.#around.activity()?.pin();
     const entry: Entry = { modification, state: 'local', need, period, waiting: 0, errno: 0 };
     this.#queue.push(entry);
-    if (this.#flow === 'connected' && !modification.isLocal) this.#sendWhenCovered(entry);
+    if (this.#flow === 'connected' && isSendable(modification)) this.#sendWhenCovered(entry);
     this.resume();
   }
 
@@ -145,6 +147,15 @@ export class Pipeline {
 
   #isDurable(need: number): boolean {
     return need === 0 || (this.#around.activity()?.isDurable(need) ?? true);
+  }
+
+  /** May it reach a disk? What was excluded when it came may be replicated now. */
+  #isCovered(entry: Entry): boolean {
+    if (entry.period === undefined && !entry.modification.isLocal) {
+      entry.need = this.#cover(entry.modification);
+      entry.period = this.#around.activity()?.pin();
+    }
+    return this.#isDurable(entry.need);
   }
 
   /** It was applied, or never will be. */
@@ -162,7 +173,7 @@ export class Pipeline {
     }
     const sync: Sync = { to, node, isDatasync, left: 0, outcome: 0 };
     this.#syncs.add(sync);
-    if (node.orphan || (this.#flow !== 'holding' && !this.#isFrozen)) this.#startSync(sync);
+    if (node.orphan || node.isExcluded || (this.#flow !== 'holding' && !this.#isFrozen)) this.#startSync(sync);
   }
 
   /** The peer has all that this node has: from now on it is asked first. */
@@ -173,7 +184,7 @@ export class Pipeline {
     this.#flow = 'connected';
     // What waited for the last round of the resync.
     for (const entry of this.#queue) {
-      if (entry.state !== 'local' || entry.modification.isLocal) continue;
+      if (entry.state !== 'local' || !isSendable(entry.modification)) continue;
       // The log has begun anew.
       entry.need = this.#cover(entry.modification);
       this.#sendWhenCovered(entry);
@@ -243,8 +254,13 @@ export class Pipeline {
         const entry = this.#queue[done] as Entry;
         if (entry.state === 'sent' || entry.state === 'covered' || this.#flow === 'holding' || this.#flow === 'refusing') break;
         if (entry.state === 'answered') this.#settle(entry);
-        else if (this.#flow === 'alone' && !(this.#isDurable(entry.need) && this.#admits())) break;
-        else this.#perform(entry.modification);
+        else if (!this.#isCovered(entry) || (this.#flow === 'alone' && !this.#admits())) break;
+        else if (this.#flow === 'connected' && !entry.modification.isLocal) {
+          // Only now, with everything before it done: what is staged is complete, and a file that was excluded is not any more.
+          if (entry.modification.staged === undefined) this.#send(entry);
+          else this.#stage(entry);
+          break;
+        } else this.#perform(entry.modification);
         this.#finished(entry);
       }
     } finally {
@@ -303,6 +319,11 @@ export class Pipeline {
   #send(entry: Entry): void {
     const { modification } = entry;
     const peer = this.#peer as PeerRequests;
+    if (modification.needsRepair !== undefined) {
+      this.#around.diverged(modification.needsRepair);
+      this.resume();
+      return;
+    }
     for (const node of modification.concerns) {
       if (this.#introduce(peer, node)) continue;
       // Without a name the peer cannot find it. Applied here, and repaired afterwards.
@@ -324,10 +345,65 @@ export class Pipeline {
     for (const body of bodies) peer.request(body, answered);
   }
 
+  /** Sends an object that comes into what is replicated, then its name. A peer that could not take it is repaired. */
+  #stage(entry: Entry): void {
+    const { modification } = entry;
+    const { staged, needsRepair } = modification;
+    const peer = this.#peer as PeerRequests;
+    if (staged === undefined || needsRepair !== undefined) {
+      this.#send(entry);
+      return;
+    }
+    const session = this.#session;
+    const requests = stagingRequests(this.#trees.store, staged);
+    let failure: string | undefined;
+    let isComplete = false;
+    let left = 0;
+    let bytesInFlight = 0;
+    const goOn = (): void => {
+      if (entry.state !== 'sent') return;
+      if (this.#peer !== peer) {
+        entry.state = 'local';
+        this.resume();
+        return;
+      }
+      try {
+        while (failure === undefined && !isComplete && bytesInFlight < STAGING_BYTES_MAX) {
+          const { value, done } = requests.next();
+          isComplete = done === true;
+          if (done === true) break;
+          const bytes = value.kind === 'write' ? value.data.length : 0;
+          left += 1;
+          bytesInFlight += bytes;
+          peer.request(value, (errno) => {
+            left -= 1;
+            bytesInFlight -= bytes;
+            if (errno !== 0) failure = `the peer could not take a renamed file: errno ${errno}`;
+            goOn();
+          });
+        }
+      } catch (error) {
+        failure = messageOf(error);
+      }
+      if (left > 0 || (failure === undefined && !isComplete)) return;
+      entry.state = 'local';
+      if (failure === undefined) {
+        modification.stagedIn?.(session);
+        this.#send(entry);
+      } else {
+        this.#around.diverged(failure);
+        this.resume();
+      }
+    };
+    entry.state = 'sent';
+    goOn();
+  }
+
   /** Tells the peer where an object is, its directories first; once per session. @returns false: no name is known */
   #introduce(peer: PeerRequests, node: Node): boolean {
     if (node.introducedIn === this.#session || this.#trees.nodes.isRoot(node)) return true;
     for (const { parent, name } of node.names) {
+      if (this.#trees.boundary.excludes(parent.handle, name, isDirectory(node.handle))) continue;
       if (this.#trees.nodes.ensureId(parent) < 0n || this.#trees.nodes.ensureId(node) < 0n) continue;
       if (!this.#introduce(peer, parent)) continue;
       node.introducedIn = this.#session;
@@ -397,4 +473,9 @@ function piecesOf(body: LiveBody): readonly LiveBody[] {
     pieces.push({ ...body, offset: body.offset + at, data: body.data.subarray(at, at + PIECE_BYTES_MAX) });
   }
   return pieces;
+}
+
+/** What comes into what is replicated waits for everything before it. */
+function isSendable(modification: Modification): boolean {
+  return !modification.isLocal && (modification.staged === undefined || modification.needsRepair !== undefined);
 }

@@ -4,6 +4,8 @@
  */
 import { mkdirSync } from 'node:fs';
 import { HoldfastError, messageOf, type ReplicationStatus, type ResyncMode, type ResyncSummary, type Term } from '@holdfast/sdk';
+import type { Exclusion } from '../boundary/rules.js';
+import { exclusionsDigest } from '../configuration.js';
 import type { ControlCommand, ControlReport, ReplicatorOptions } from '../control.js';
 import type { DataState } from '../data/messages.js';
 import { Mounts } from '../fuse/mounts.js';
@@ -26,6 +28,7 @@ export class Replicator {
   readonly #options: ReplicatorOptions;
   readonly #identity: LinkIdentity;
   readonly #report: (report: ControlReport) => void;
+  readonly #directories: readonly string[];
   readonly #mounts: Mounts;
   readonly #data: DataThread;
   #state: DataState = {
@@ -42,7 +45,7 @@ export class Replicator {
   /** Numbers link attempts, so that a late event of an old one is recognised. */
   #linkNumber = 0;
   /** Primary: the peer that is wanted. */
-  #wanted: { readonly term: Term; readonly mode: ResyncMode } | undefined;
+  #wanted: { readonly term: Term; readonly mode: ResyncMode; readonly reason: string | undefined } | undefined;
   #retry: NodeJS.Timeout | undefined;
   #retryMs = RETRY_MIN_MS;
   #failure: Failure | undefined;
@@ -61,12 +64,13 @@ export class Replicator {
       key: Buffer.from(options.key, 'base64'),
     };
     mkdirSync(options.stateDirectory, { recursive: true, mode: 0o700 });
+    this.#directories = options.directories.map(({ path }) => path);
     this.#mounts = new Mounts(options.directories, options.stateDirectory);
     this.#mounts.removeLeftovers();
     this.#mounts.check();
     const { stateDirectory, async, lockTimeoutSeconds, resyncBytesPerSecondMax } = options;
     this.#data = new DataThread(
-      { stateDirectory, async, silenceMaxMs: lockTimeoutSeconds * 1000, resyncBytesPerSecondMax },
+      { stateDirectory, async, exclusions: this.#exclusions, silenceMaxMs: lockTimeoutSeconds * 1000, resyncBytesPerSecondMax },
       (message) => {
         this.#onData(message);
       },
@@ -81,6 +85,10 @@ export class Replicator {
     }, WATCH_MS);
   }
 
+  get #exclusions(): readonly (readonly Exclusion[])[] {
+    return this.#options.directories.map(({ exclusions }) => exclusions);
+  }
+
   async run(command: Exclude<ControlCommand, { kind: 'open' | 'close' }>): Promise<void> {
     switch (command.kind) {
       case 'become-primary':
@@ -91,7 +99,7 @@ export class Replicator {
         if (this.#state.role !== 'primary' || this.#state.link === 'holding') {
           throw new HoldfastError('HF_REPLICATION_STATE', 'only a primary that is not holding connects to its peer');
         }
-        this.#wanted = { term: command.term, mode: command.mode };
+        this.#wanted = { term: command.term, mode: command.mode, reason: command.reason };
         this.#failure = undefined;
         this.#retryMs = RETRY_MIN_MS;
         this.#attempt();
@@ -125,17 +133,17 @@ export class Replicator {
     const { term, base, fresh, force } = command;
     const wasSecondary = this.#state.role === 'secondary';
     await this.#endServer();
-    if (!wasSecondary) this.#mounts.check();
+    if (!wasSecondary) this.#mounts.checkContent();
     const backing = this.#mounts.mountAside();
     try {
       await this.#data.run({ kind: 'become-primary', backing, base, fresh, force });
       this.#mounts.mountReadOnly();
-      await this.#data.run({ kind: 'serve', fuseFds: this.#options.directories.map((_, index) => this.#mounts.mountFuse(index, S_IFDIR)) });
+      await this.#data.run({ kind: 'serve', fuseFds: this.#directories.map((_, index) => this.#mounts.mountFuse(index, S_IFDIR)) });
     } catch (error) {
       await this.#rollBack(wasSecondary);
       throw error;
     }
-    this.#options.directories.forEach((_, index) => {
+    this.#directories.forEach((_, index) => {
       this.#mounts.raiseReadAhead(index);
     });
     this.#term = term;
@@ -148,7 +156,7 @@ export class Replicator {
       this.#term = term;
       return;
     }
-    this.#mounts.check();
+    this.#mounts.checkContent();
     const { local } = this.#options;
     const backing = this.#mounts.mountAside();
     try {
@@ -191,7 +199,8 @@ export class Replicator {
 
   /** Secondary: what a primary is answered. */
   async #welcome(hello: Hello, keys: LinkSession['keys']): Promise<Reply> {
-    const { module, directories } = this.#options;
+    const { module } = this.#options;
+    const directories = this.#directories;
     const epoch = this.#term?.epoch ?? 0;
     if (hello.protocol !== PROTOCOL_VERSION) {
       return {
@@ -215,6 +224,10 @@ export class Replicator {
         code: 'roots',
         message: `directories ${hello.roots.join(', ')}; here ${directories.join(', ')}: apply the same configuration on both nodes`,
       };
+    }
+    if (hello.exclusions !== exclusionsDigest(this.#exclusions)) {
+      const message = 'something else is excluded from the replication here: apply the same configuration on both nodes';
+      return { welcome: false, code: 'exclusions', message };
     }
     this.#linkNumber += 1;
     this.#session?.close();
@@ -246,7 +259,7 @@ export class Replicator {
     if (wanted === undefined || this.#state.role !== 'primary') return;
     this.#linkNumber += 1;
     const number = this.#linkNumber;
-    const { module, localNode, local, peer, async, directories } = this.#options;
+    const { module, localNode, local, peer, async } = this.#options;
     const hello: Hello = {
       protocol: PROTOCOL_VERSION,
       module,
@@ -255,7 +268,8 @@ export class Replicator {
       generation: wanted.term.generation,
       async,
       mode: wanted.mode,
-      roots: directories,
+      roots: this.#directories,
+      exclusions: exclusionsDigest(this.#exclusions),
     };
     this.#changed();
     connectLink(peer, this.#identity, hello, local.address)
@@ -276,6 +290,7 @@ export class Replicator {
           keys: { sendKey: keys.toSecondary, receiveKey: keys.toPrimary, cookie: keys.cookie },
           generation: wanted.term.generation,
           mode: wanted.mode,
+          reason: wanted.reason,
         });
       })
       .catch((error: unknown) => {
@@ -376,7 +391,7 @@ export class Replicator {
     if (this.#measured !== undefined && isSame(this.#measured.resync, lastResync)) return;
     const measuring = new AbortController();
     this.#measuring = measuring;
-    void treeBytes(this.#mounts.asides, measuring.signal).then((bytes) => {
+    void treeBytes(this.#mounts.asides, this.#exclusions, measuring.signal).then((bytes) => {
       if (this.#measuring === measuring) this.#measuring = undefined;
       if (bytes === undefined) return;
       this.#measured = { resync: lastResync, bytes };

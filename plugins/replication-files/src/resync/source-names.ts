@@ -6,7 +6,7 @@
  * A directory is found on the target by its id. The source tells its place (BIND) only when no name on the way is touched and not cleared
  * yet: otherwise it could point to another directory of the same name.
  */
-import type { DirtySet } from '../journal/dirty-set.js';
+import type { DirtyDirectory, DirtySet } from '../journal/dirty-set.js';
 import { isDirectory, isRegular, type Handle } from '../store/handle.js';
 import { ENOENT, errnoName } from '../system/errno.js';
 import { isRootObject } from '../wire/limits.js';
@@ -15,7 +15,7 @@ import { Fifo } from './fifo.js';
 import { ResyncError, type RequestFlow, type Steps } from './flow.js';
 import { placeOfDirectory, type Place } from './location.js';
 import type { ContentSender } from './source-content.js';
-import type { Batch, Found, SourceTree } from './source-tree.js';
+import type { Found, SourceTree } from './source-tree.js';
 
 const CHUNK_ENTRIES = 512;
 const CHUNK_BYTES = 256 << 10;
@@ -88,14 +88,7 @@ export class NameSender {
   /** One round over the touched names. */
   *sendTouched(set: DirtySet): Steps {
     this.#copied = new Set();
-    const all = [...set.directories].map(([handle, { id, names: some, isWhole }]): TouchedDirectory => {
-      const isAlive = this.tree.isAlive(handle);
-      const names = isAlive && isWhole ? new Set([...some, ...this.#namesIn(handle)]) : some;
-      // What the set remembers may be older than the object's id: a comparison gives new ones.
-      const now = isAlive ? (this.tree.id(handle) ?? id) : id;
-      return { handle, id: now, names, isWhole, isAlive, depth: isAlive ? this.#depth(handle) : Number.MAX_SAFE_INTEGER };
-    });
-    const touched = all.filter(({ id }) => id !== 0n);
+    const touched = [...set.directories].flatMap(([handle, dirty]) => this.#touchedDirectory(handle, dirty) ?? []);
     touched.sort((a, b) => a.depth - b.depth);
     this.objectsTotal += set.nameCount;
     this.#uncleared = new Map(touched.map(({ handle, names }) => [handle, names]));
@@ -110,6 +103,18 @@ export class NameSender {
     }
     this.#settleUnresolved(left);
     yield* this.#drain();
+  }
+
+  /** Undefined for a directory that was moved out of what is replicated. */
+  #touchedDirectory(handle: Handle, { id, names, isWhole }: DirtyDirectory): TouchedDirectory | undefined {
+    const { boundary } = this.tree;
+    const gone = { handle, id, names, isWhole, isAlive: false, depth: Number.MAX_SAFE_INTEGER };
+    if (!this.tree.isAlive(handle)) return id === 0n ? undefined : gone;
+    if (boundary.excludesDirectory(handle)) return undefined;
+    const all = isWhole ? [...names, ...this.#namesIn(handle)] : [...names];
+    const replicable = all.filter((name) => this.tree.isReplicable(handle, Buffer.from(name, 'latin1')));
+    // It has another id than when it was touched if it was compared, or moved over the boundary, since.
+    return { ...gone, id: this.tree.id(handle) ?? id, names: new Set(replicable), isAlive: true, depth: this.#depth(handle) };
   }
 
   /**
@@ -129,9 +134,9 @@ export class NameSender {
 
   *#namesIn(directory: Handle): Generator<string> {
     for (let next: bigint | undefined = 0n; next !== undefined; ) {
-      const batch: Batch | undefined = this.tree.list(directory, next);
+      const batch: ReturnType<SourceTree['list']> = this.tree.list(directory, next);
       if (batch === undefined) return;
-      for (const { name } of batch.entries) yield name.toString('latin1');
+      yield* batch.names;
       next = batch.next;
     }
   }
@@ -359,11 +364,11 @@ export class NameSender {
     this.#stampLater.set(directory, id);
     const missing: string[] = [];
     for (let next: bigint | undefined = 0n, isFirst = true; next !== undefined; ) {
-      const batch: Batch | undefined = this.tree.list(directory, next);
+      const batch: ReturnType<SourceTree['list']> = this.tree.list(directory, next);
       if (batch === undefined) return;
       next = batch.next;
       const isEnd = next === undefined;
-      const names = batch.entries.map((entry) => entry.name.toString('latin1'));
+      const { names } = batch;
       this.objectsTotal += names.length;
       for (let at = 0; at < names.length || isEnd; ) {
         yield* this.flow.room();
@@ -394,10 +399,10 @@ export class NameSender {
       return;
     }
     for (let next: bigint | undefined = 0n; next !== undefined; ) {
-      const batch: Batch | undefined = this.tree.list(directory, next);
+      const batch: ReturnType<SourceTree['list']> = this.tree.list(directory, next);
       if (batch === undefined) return;
       next = batch.next;
-      const listed = batch.entries.map((entry) => entry.name.toString('latin1'));
+      const listed = batch.names;
       this.objectsTotal += listed.length;
       yield* this.#placeNames(directory, id, listed);
     }

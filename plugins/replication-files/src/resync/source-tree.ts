@@ -1,5 +1,6 @@
 /** The source's tree as the resync reads it: every object with an id, what is under a name, and what must be said about an object. */
-import { isRegular, typeOf, type Handle } from '../store/handle.js';
+import type { Boundary } from '../boundary/boundary.js';
+import { isDirectory, isRegular, typeOf, type Handle } from '../store/handle.js';
 import { newObjectId, type Store } from '../store/store.js';
 import { S_IFLNK } from '../system/constants.js';
 import { errnoName, isGone } from '../system/errno.js';
@@ -16,8 +17,6 @@ export interface Found {
   readonly nlink: number;
 }
 
-export type Batch = Exclude<ReturnType<Store['readDirectory']>, number>;
-
 export type AttributesRequest = Omit<Extract<ResyncRequest, { kind: 'attributes' }>, 'seq'>;
 
 export class SourceTree {
@@ -31,7 +30,26 @@ export class SourceTree {
 
   readonly #linkTarget = Buffer.alloc(SYMLINK_BYTES_MAX + 1);
 
-  constructor(readonly store: Store) {}
+  constructor(
+    readonly store: Store,
+    readonly boundary: Boundary,
+  ) {}
+
+  /** One batch of the names of what is replicated in a directory; undefined: it has gone. @throws ResyncError when it cannot be read */
+  list(directory: Handle, offset: bigint): { readonly names: string[]; readonly next: bigint | undefined } | undefined {
+    const batch = this.store.readDirectory(directory, offset);
+    if (typeof batch === 'number') {
+      if (isGone(batch)) return undefined;
+      throw new ResyncError(`a directory cannot be listed: ${errnoName(batch)}; is the disk broken?`);
+    }
+    const names = batch.entries.filter(({ name }) => this.isReplicable(directory, name)).map(({ name }) => name.toString('latin1'));
+    return { names, next: batch.next };
+  }
+
+  /** False for a name under which nothing can be replicated, whatever is there. */
+  isReplicable(directory: Handle, name: Uint8Array): boolean {
+    return !this.boundary.excludes(directory, name, true);
+  }
 
   hasMet(object: bigint): boolean {
     return this.#met.has(object);
@@ -49,14 +67,6 @@ export class SourceTree {
     const outcome = this.store.attributes(handle);
     if (outcome < 0 && !isGone(outcome)) throw new ResyncError(`an object cannot be read: ${errnoName(outcome)}; is the disk broken?`);
     return outcome >= 0 && this.store.stat.nlink > 0;
-  }
-
-  /** One batch of a directory's entries; undefined: it has gone. @throws ResyncError when it cannot be read */
-  list(directory: Handle, offset: bigint): Batch | undefined {
-    const batch = this.store.readDirectory(directory, offset);
-    if (typeof batch !== 'number') return batch;
-    if (isGone(batch)) return undefined;
-    throw new ResyncError(`a directory cannot be listed: ${errnoName(batch)}; is the disk broken?`);
   }
 
   /** The object's id, given now if it had none. Undefined: the object has gone. @throws ResyncError */
@@ -84,6 +94,7 @@ export class SourceTree {
     }
     const { mode, uid, gid, rdev, nlink } = this.store.stat;
     const size = isRegular(handle) ? this.store.stat.size : 0;
+    if (this.boundary.excludes(directory, name, isDirectory(handle))) return { entry: { name }, handle: undefined, size: 0, nlink: 0 };
     const object = this.id(handle);
     const isLink = typeOf(handle) === S_IFLNK;
     const length = isLink ? this.store.readlink(handle, this.#linkTarget) : 0;

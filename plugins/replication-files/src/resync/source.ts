@@ -10,6 +10,7 @@
  */
 import { HoldfastError, messageOf } from '@holdfast/sdk';
 import type { ResyncProgress, ResyncSummary } from '@holdfast/sdk';
+import type { Boundary } from '../boundary/boundary.js';
 import { DirtySet, type DirtyObject } from '../journal/dirty-set.js';
 import type { Channel } from '../link/channel.js';
 import type { SyncPool } from '../secondary/applier.js';
@@ -36,8 +37,11 @@ const FROZEN_ROUNDS_MAX = 8;
 
 export interface SourceOptions {
   readonly store: Store;
+  readonly boundary: Boundary;
   readonly channel: Pick<Channel, 'send' | 'flush' | 'queuedBytes'>;
   readonly mode: 'journal' | 'compare';
+  /** Why everything is compared, for people. */
+  readonly reason?: string;
   /** What differs before the first step; copied. Empty in compare mode is right. */
   readonly differs: DirtySet;
   readonly pool: SyncPool;
@@ -57,6 +61,9 @@ export interface SourceOptions {
 /** The journal does not say enough: everything must be compared. */
 class JournalNotEnough extends Error {}
 
+const PEER_WANTS_COMPARISON = 'the copy of the peer is in a state that no journal describes';
+const JOURNAL_LACKS = 'something has moved in a way that the journal does not tell';
+
 export class ResyncSource {
   /** Must get every touch until `done`: the journal's follower. */
   readonly pending = new DirtySet(PENDING_RANGES_MAX);
@@ -68,6 +75,7 @@ export class ResyncSource {
   readonly #startMs: number;
   #names: NameSender;
   #mode: 'journal' | 'compare';
+  #reason: string | undefined;
   #state: 'running' | 'ended' = 'running';
   #round = 0;
   #sentBeforeRound = 0;
@@ -77,11 +85,12 @@ export class ResyncSource {
   #bytesTotal: number;
 
   constructor(options: SourceOptions) {
-    const { store, channel, nowMs, firstSeq, mode, differs } = options;
+    const { store, boundary, channel, nowMs, firstSeq, mode, differs } = options;
     this.#options = options;
     this.#mode = mode;
+    this.#reason = options.reason;
     this.#flow = new RequestFlow(channel, nowMs, firstSeq);
-    this.#tree = new SourceTree(store);
+    this.#tree = new SourceTree(store, boundary);
     this.#content = new ContentSender(this.#tree, this.#flow);
     this.#names = this.#newNames();
     this.#startMs = nowMs();
@@ -139,6 +148,7 @@ export class ResyncSource {
     const bytesPerSecond = Math.round(bytesDone / seconds);
     return {
       mode: this.#mode,
+      ...(this.#reason !== undefined && { reason: this.#reason }),
       bytesDone,
       bytesTotal,
       objectsDone,
@@ -169,7 +179,10 @@ export class ResyncSource {
         if (this.#mode === 'compare')
           throw new ResyncError('the trees do not become identical: is another process changing the directory?');
         yield* this.#flow.settled();
+        // Everything is compared as it is from now on.
+        this.pending.take();
         this.#mode = 'compare';
+        this.#reason = error.message;
         this.#isFrozen = false;
         this.#round = 0;
         this.#names = this.#newNames();
@@ -181,7 +194,7 @@ export class ResyncSource {
     let isPossible = true;
     this.#flow.request({ kind: 'resync-begin', mode: this.#mode }, ({ errno }) => (isPossible = errno === 0));
     yield* this.#flow.settled();
-    if (!isPossible) throw new JournalNotEnough();
+    if (!isPossible) throw new JournalNotEnough(PEER_WANTS_COMPARISON);
     if (this.#mode === 'compare') {
       this.#round = 1;
       yield* this.#names.walkAll();
@@ -199,9 +212,9 @@ export class ResyncSource {
       yield* this.#sendRound();
       if (!this.#isFrozen) continue;
       frozenRounds += 1;
-      if (frozenRounds > FROZEN_ROUNDS_MAX) throw new JournalNotEnough();
+      if (frozenRounds > FROZEN_ROUNDS_MAX) throw new JournalNotEnough(JOURNAL_LACKS);
     }
-    if (!this.#names.hasAllLinks()) throw new JournalNotEnough();
+    if (!this.#names.hasAllLinks()) throw new JournalNotEnough(JOURNAL_LACKS);
     yield* this.#finish();
   }
 
@@ -222,7 +235,7 @@ export class ResyncSource {
     const resolved: { readonly handle: Handle; readonly id: bigint; readonly dirty: DirtyObject }[] = [];
     for (const [handle, dirty] of set.objects) {
       yield* this.#flow.room();
-      if (this.#names.wasCopied(handle) || !this.#tree.isAlive(handle)) continue;
+      if (this.#names.wasCopied(handle) || !this.#tree.isAlive(handle) || this.#isExcluded(handle)) continue;
       const id = this.#tree.id(handle);
       if (id === undefined) continue;
       this.#makeKnown(handle, id, dirty);
@@ -237,6 +250,12 @@ export class ResyncSource {
       yield* this.#flow.room();
     }
     yield* this.#flow.settled();
+  }
+
+  /** It was touched before it was moved out of what is replicated. */
+  #isExcluded(handle: Handle): boolean {
+    const { boundary, store } = this.#tree;
+    return boundary.applies(handle) && (isDirectory(handle) ? boundary.excludesDirectory(handle) : store.isMarkedExcluded(handle));
   }
 
   #makeKnown(handle: Handle, id: bigint, { parent, name }: DirtyObject): void {
@@ -290,6 +309,7 @@ export class ResyncSource {
     this.#state = 'ended';
     this.#options.done({
       mode: this.#mode,
+      ...(this.#reason !== undefined && { reason: this.#reason }),
       bytesSent: this.#flow.bytesSent,
       objectsSent: this.#content.objectsSent,
       bytesInTree: Math.round(this.#mode === 'compare' ? this.#names.bytesInTree : (treeBytes?.() ?? usedBytes(store))),

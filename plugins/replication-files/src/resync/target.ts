@@ -6,6 +6,7 @@
  * a resync that was interrupted starts it again. The durable mark "inconsistent" is set before the first change and cleared after the last
  * is on the disk.
  */
+import type { Boundary } from '../boundary/boundary.js';
 import type { InconsistentMarker } from '../journal/marker.js';
 import type { Bindings } from '../secondary/bindings.js';
 import type { SyncPool } from '../secondary/applier.js';
@@ -26,6 +27,7 @@ export type TargetRequest = Exclude<ResyncRequest, Of<'resync-sync'> | Of<'resyn
 
 export interface TargetOptions {
   readonly store: Store;
+  readonly boundary: Boundary;
   readonly marker: InconsistentMarker;
   readonly pool: SyncPool;
   readonly bindings: Bindings;
@@ -35,6 +37,7 @@ const ZEROS = Buffer.alloc(1 << 20);
 
 export class ResyncTarget {
   readonly #store: Store;
+  readonly #boundary: Boundary;
   readonly #marker: InconsistentMarker;
   readonly #bindings: Bindings;
   #mode: 'journal' | 'compare' = 'journal';
@@ -46,8 +49,9 @@ export class ResyncTarget {
   readonly #linkTarget = Buffer.alloc(SYMLINK_BYTES_MAX + 1);
   #hasTrash = true;
 
-  constructor({ store, marker, bindings }: TargetOptions) {
+  constructor({ store, boundary, marker, bindings }: TargetOptions) {
     this.#store = store;
+    this.#boundary = boundary;
     this.#marker = marker;
     this.#bindings = bindings;
   }
@@ -94,6 +98,13 @@ export class ResyncTarget {
   tick(): void {
     if (!this.#hasTrash || this.#stashes.length === 0) return;
     this.#hasTrash = this.#stashes.map((stash) => stash.removeSome()).includes(true);
+  }
+
+  /** Removes a directory with all that is in it. @returns 0 or -errno */
+  discard(parent: Handle, name: Buffer, directory: Handle): number {
+    const outcome = this.#stashes[rootOf(directory)]?.discard(parent, name) ?? -EINVAL;
+    if (outcome >= 0) this.#hasTrash = true;
+    return outcome;
   }
 
   close(): void {
@@ -173,6 +184,8 @@ export class ResyncTarget {
       return what === undefined ? STATUS.same : STATUS.missing;
     }
     if (what !== undefined && this.#isSame(local, what)) return STATUS.same;
+    // This node's own stays, unless something that is replicated needs its name.
+    if (what === undefined && this.#boundary.excludes(directory, name, isDirectory(local))) return STATUS.same;
     this.#stashAway(directory, name, local);
     return what === undefined ? STATUS.same : STATUS.missing;
   }
@@ -187,12 +200,14 @@ export class ResyncTarget {
     }
     for (const name of others) {
       const local = this.#store.lookup(directory, name);
-      if (typeof local !== 'number') this.#stashAway(directory, name, local);
+      if (typeof local === 'number' || this.#boundary.excludes(directory, name, isDirectory(local))) continue;
+      this.#stashAway(directory, name, local);
     }
   }
 
   #stashAway(parent: Handle, name: Buffer, handle: Handle): void {
     (this.#stashes[rootOf(handle)] as Stash).put(parent, name, handle, this.#idOf(handle));
+    this.#boundary.moved(handle);
   }
 
   #idOf(handle: Handle): bigint {
@@ -264,6 +279,7 @@ export class ResyncTarget {
       stash.drop(object);
       return true;
     }
+    this.#boundary.moved(handle);
     if (stash.get(object) === handle) return stash.takeDirectory(object, parent, name);
     const place = placeOfDirectory(this.#store, handle);
     if (place === undefined) return false;

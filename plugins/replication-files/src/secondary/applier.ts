@@ -6,6 +6,7 @@
  * link is closed with the reason.
  */
 import { HoldfastError, messageOf } from '@holdfast/sdk';
+import type { Boundary } from '../boundary/boundary.js';
 import type { RecentSet } from '../journal/dirty-set.js';
 import type { InconsistentMarker } from '../journal/marker.js';
 import type { Channel, Delivered } from '../link/channel.js';
@@ -25,6 +26,7 @@ export interface SyncPool {
 
 export interface ApplierOptions {
   readonly store: Store;
+  readonly boundary: Boundary;
   readonly channel: Pick<Channel, 'send' | 'flush' | 'fail'>;
   readonly marker: InconsistentMarker;
   readonly recent: RecentSet;
@@ -44,10 +46,12 @@ export class Applier {
 
   constructor(options: ApplierOptions) {
     this.#options = options;
-    const { store, marker, recent, pool } = options;
+    const { store, boundary, marker, recent, pool } = options;
     this.#bindings = new Bindings(store.roots);
-    this.#live = new LiveOperations(store, this.#bindings, recent);
-    this.#target = new ResyncTarget({ store, marker, pool, bindings: this.#bindings });
+    this.#target = new ResyncTarget({ store, boundary, marker, pool, bindings: this.#bindings });
+    this.#live = new LiveOperations(store, this.#bindings, recent, boundary, (parent, name, directory) =>
+      this.#target.discard(parent, name, directory),
+    );
   }
 
   /** Applies messages and answers them. Never throws. */
@@ -78,6 +82,7 @@ export class Applier {
   /** The channel has ended: answers of the pool that still come are dropped. */
   close(): void {
     this.#state = 'closed';
+    this.#live.end();
     this.#target.close();
   }
 
@@ -139,8 +144,10 @@ export class Applier {
   }
 
   #handleResync(request: Exclude<Request, LiveRequest>): void {
-    if (request.kind === 'resync-begin') this.#enter('resynchronising');
-    else if (this.#state !== 'resynchronising') throw new WireError(`${request.kind} outside a resync`);
+    if (request.kind === 'resync-begin') {
+      this.#live.end();
+      this.#enter('resynchronising');
+    } else if (this.#state !== 'resynchronising') throw new WireError(`${request.kind} outside a resync`);
     if (request.kind === 'resync-sync' || request.kind === 'resync-finish') {
       const isLast = request.kind === 'resync-finish';
       if (isLast) this.#target.putAside();
@@ -235,6 +242,8 @@ const LIVE: ReadonlySet<string> = new Set<LiveRequest['kind']>([
   'fsync',
   'checkpoint',
   'times',
+  'stage',
+  'adopt',
 ]);
 
 function isLive(message: Request): message is LiveRequest {

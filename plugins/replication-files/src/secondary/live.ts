@@ -4,13 +4,15 @@
  * primary means, is a divergence: thrown, because nothing that follows could be trusted.
  */
 import { HoldfastError } from '@holdfast/sdk';
+import type { Boundary } from '../boundary/boundary.js';
 import type { RecentSet } from '../journal/dirty-set.js';
-import { isDirectory, type Handle } from '../store/handle.js';
+import { isDirectory, rootOf, type Handle } from '../store/handle.js';
 import type { AttributeChange, Store } from '../store/store.js';
-import { RENAME_EXCHANGE } from '../system/constants.js';
-import { EIO, ENOENT } from '../system/errno.js';
+import { RENAME_EXCHANGE, S_IFDIR, S_IFMT } from '../system/constants.js';
+import { EEXIST, EINVAL, EIO, ENOENT, ENOTEMPTY } from '../system/errno.js';
 import { VALID, type LiveRequest } from '../wire/messages.js';
 import type { Bindings } from './bindings.js';
+import { Incoming } from './incoming.js';
 import { timesBuffer } from './times.js';
 
 type Of<Kind extends LiveRequest['kind']> = Extract<LiveRequest, { kind: Kind }>;
@@ -26,11 +28,23 @@ export class DivergedError extends HoldfastError {
 }
 
 export class LiveOperations {
+  readonly #incoming: Incoming;
+
   constructor(
     private readonly store: Store,
     private readonly bindings: Bindings,
     private readonly recent: RecentSet,
-  ) {}
+    private readonly boundary: Boundary,
+    /** Removes a directory with all that is in it. @returns 0 or -errno */
+    private readonly discard: (parent: Handle, name: Buffer, directory: Handle) => number,
+  ) {
+    this.#incoming = new Incoming(store);
+  }
+
+  /** The session has ended: nothing that was staged will get a name. */
+  end(): void {
+    this.#incoming.clear();
+  }
 
   /** @returns 0 or a positive errno @throws DivergedError */
   apply(request: Modification): number {
@@ -39,6 +53,10 @@ export class LiveOperations {
         return this.#introduce(request);
       case 'create':
         return this.#create(request);
+      case 'stage':
+        return this.#stage(request);
+      case 'adopt':
+        return this.#adopt(request);
       case 'link':
         return this.#link(request);
       case 'unlink':
@@ -98,6 +116,29 @@ export class LiveOperations {
     return 0;
   }
 
+  #stage({ root, mode, uid, gid, rdev, target, object }: Of<'stage'>): number {
+    if (root >= this.store.roots.length || (mode & S_IFMT) === S_IFDIR) return EINVAL;
+    const handle = this.#incoming.create(root, { mode, uid, gid, rdev, target: target.length > 0 ? target : undefined, id: object });
+    if (typeof handle === 'number') return -handle;
+    this.bindings.bind(object, handle);
+    return 0;
+  }
+
+  #adopt({ object, parent, name, flags }: Of<'adopt'>): number {
+    const directory = this.#directory(parent);
+    const handle = this.existing(object);
+    if (handle === undefined) return ENOENT;
+    const replaced = this.store.lookup(directory, name);
+    const replacedIsLast = typeof replaced !== 'number' && this.#isLastName(replaced);
+    this.recent.touchName(directory, parent, name);
+    const outcome = this.#incoming.adopt(rootOf(handle), object, directory, name, flags);
+    if (outcome < 0) return -outcome;
+    this.recent.touchAttributes(handle, directory, name);
+    this.bindings.moved(handle, directory, name);
+    if (typeof replaced !== 'number') this.#unnamed(replaced, replacedIsLast);
+    return 0;
+  }
+
   #link({ object, parent, name }: Of<'link'>): number {
     const directory = this.#directory(parent);
     const handle = this.existing(object);
@@ -117,7 +158,8 @@ export class LiveOperations {
     if (typeof handle === 'number') return -handle;
     const isLast = this.#isLastName(handle);
     this.recent.touchName(directory, parent, name);
-    const outcome = kind === 'unlink' ? this.store.unlink(directory, name) : this.store.rmdir(directory, name);
+    let outcome = kind === 'unlink' ? this.store.unlink(directory, name) : this.store.rmdir(directory, name);
+    if (isInTheWay(outcome) && this.#discardExcluded(directory, name, handle)) outcome = 0;
     if (outcome >= 0) this.#unnamed(handle, isLast);
     return errnoOf(outcome);
   }
@@ -142,14 +184,36 @@ export class LiveOperations {
     const replacedIsLast = typeof replaced !== 'number' && this.#isLastName(replaced);
     this.recent.touchName(directory, parent, name);
     this.recent.touchName(newDirectory, newParent, newName);
-    const outcome = this.store.rename(directory, name, newDirectory, newName, flags);
+    let outcome = this.store.rename(directory, name, newDirectory, newName, flags);
+    if (flags === 0 && isInTheWay(outcome) && typeof replaced !== 'number' && this.#discardExcluded(newDirectory, newName, replaced)) {
+      outcome = this.store.rename(directory, name, newDirectory, newName, flags);
+    }
     // Two names of one object: rename(2) succeeds and does nothing.
     if (outcome < 0 || typeof moved === 'number' || moved === replaced) return errnoOf(outcome);
     this.bindings.moved(moved, newDirectory, newName);
+    this.boundary.moved(moved);
     if (typeof replaced === 'number') return 0;
     if (flags === RENAME_EXCHANGE) this.bindings.moved(replaced, directory, name);
     else this.#unnamed(replaced, replacedIsLast);
     return 0;
+  }
+
+  /**
+   * The primary removes a directory that was empty there; what is still in it here is excluded, this node's own, and goes with it: the
+   * removal must not fail for what the application cannot see.
+   */
+  #discardExcluded(parent: Handle, name: Buffer, directory: Handle): boolean {
+    if (!isDirectory(directory) || !this.boundary.applies(directory)) return false;
+    for (let next: bigint | undefined = 0n; next !== undefined; ) {
+      const batch: ReturnType<Store['readDirectory']> = this.store.readDirectory(directory, next);
+      if (typeof batch === 'number') return false;
+      for (const entry of batch.entries) {
+        const handle = this.store.lookup(directory, entry.name);
+        if (typeof handle !== 'number' && !this.boundary.excludes(directory, entry.name, isDirectory(handle))) return false;
+      }
+      next = batch.next;
+    }
+    return this.discard(parent, name, directory) >= 0;
   }
 
   #setAttributes({ object, valid, mode, uid, gid, size, atime, mtime }: Of<'setattr'>): number {
@@ -209,6 +273,10 @@ export class LiveOperations {
     const binding = this.bindings.get(object);
     return { parent: binding?.parent, name: binding?.name };
   }
+}
+
+function isInTheWay(outcome: number): boolean {
+  return outcome === -ENOTEMPTY || outcome === -EEXIST;
 }
 
 /** Failures are outcomes like any other: the primary compares them with its own. */

@@ -18,8 +18,9 @@ import { handleAt, handleOf, isDirectory, isRegular, rootOf, type Handle } from 
 
 /** Reserved directory in each root: the stash of a resync's target. Hidden from applications, never replicated. */
 export const RESERVED_NAME = Buffer.from('.holdfast');
-/** Ids 1 to 255 belong to the roots. */
+/** Ids 1 to 255 belong to the roots, but for this one, which no root gets: an object that is not replicated. */
 const OBJECT_ID_MIN = 256n;
+export const EXCLUDED_ID = 255n;
 const DESCRIPTORS_MAX = 4000;
 const ID_XATTR = sys.cString('trusted.holdfast.id');
 const ID_BYTES = 8;
@@ -62,7 +63,7 @@ export class Store {
   readonly roots: readonly Handle[];
   /** Attributes of the object that the last successful `lookup`, `create` or `attributes` met. Overwritten by the next. */
   readonly stat = new Stat();
-  /** What new objects carry behind their id; 0: nothing. */
+  /** What objects that get an id carry behind it; 0: nothing. */
   era = 0;
   /** Told of every object that `create` made. */
   onCreated: ((handle: Handle) => void) | undefined;
@@ -152,11 +153,21 @@ export class Store {
     return fd < 0 ? fd : this.stat.of(fd);
   }
 
-  /** @returns the object's id, 0n when it has none yet, or -errno as a negative bigint */
+  /** @returns the object's id, 0n when it has none yet or is not replicated, or -errno as a negative bigint */
   readId(handle: Handle): bigint {
+    const id = this.#readAnyId(handle);
+    return id === EXCLUDED_ID ? 0n : id;
+  }
+
+  /** True for an object that was moved out of what is replicated, or made outside. */
+  isMarkedExcluded(handle: Handle): boolean {
+    return this.#readAnyId(handle) === EXCLUDED_ID;
+  }
+
+  #readAnyId(handle: Handle): bigint {
     const root = this.roots.indexOf(handle);
     if (root >= 0) return BigInt(root + 1);
-    const outcome = this.#readId(handle);
+    const outcome = this.#readIdXattr(handle);
     if (outcome === -ENODATA) return 0n;
     if (outcome < 0) return BigInt(outcome);
     return outcome === ID_BYTES || outcome === ID_BYTES + ERA_BYTES ? this.#idBytes.readBigUInt64LE(0) : 0n;
@@ -164,10 +175,10 @@ export class Store {
 
   /** @returns the era in which this node made the object as primary, or 0 */
   readEra(handle: Handle): number {
-    return this.#readId(handle) === ID_BYTES + ERA_BYTES ? this.#idBytes.readUInt32LE(ID_BYTES) : 0;
+    return this.#readIdXattr(handle) === ID_BYTES + ERA_BYTES ? this.#idBytes.readUInt32LE(ID_BYTES) : 0;
   }
 
-  #readId(handle: Handle): number {
+  #readIdXattr(handle: Handle): number {
     const fd = this.#descriptors.get(handle);
     if (fd < 0) return fd;
     return isRegular(handle) || isDirectory(handle)
@@ -179,7 +190,7 @@ export class Store {
   writeId(handle: Handle, id: bigint): number {
     if (this.roots.includes(handle)) return -EINVAL;
     const fd = this.#descriptors.get(handle);
-    return fd < 0 ? fd : this.#setId(fd, handle, id, 0);
+    return fd < 0 ? fd : this.#setId(fd, handle, id, this.era);
   }
 
   #setId(fd: number, handle: Handle, id: bigint, era: number): number {

@@ -75,6 +75,12 @@ function decodeBody(from: ByteReader, kind: Message['kind'], seq: number): Messa
       const object = id(from);
       return { kind, seq, object, ...place(from) };
     }
+    case 'stage':
+      return { kind, seq, root: from.u8(), ...newObject(from) };
+    case 'adopt': {
+      const object = id(from);
+      return { kind, seq, object, ...place(from), flags: atMost(from.u32(), 1, 'rename flags') };
+    }
     case 'create':
       return { kind, seq, ...place(from), ...newObject(from) };
     case 'unlink':

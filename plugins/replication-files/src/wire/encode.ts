@@ -75,6 +75,16 @@ function encodeBody(to: ByteWriter, message: Message): void {
       to.u64(message.parent);
       name(to, message.name);
       return;
+    case 'stage':
+      to.u8(message.root);
+      newObject(to, message);
+      return;
+    case 'adopt':
+      to.u64(message.object);
+      to.u64(message.parent);
+      name(to, message.name);
+      to.u32(message.flags);
+      return;
     case 'create':
       to.u64(message.parent);
       name(to, message.name);

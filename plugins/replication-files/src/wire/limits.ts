@@ -1,6 +1,6 @@
 /** Bounds and reserved values of the replication protocol. Every decoder refuses what exceeds them. */
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** Data of one write or copied range: the FUSE limit for one request. */
 export const DATA_BYTES_MAX = 1 << 20;

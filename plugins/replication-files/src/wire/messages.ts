@@ -72,6 +72,17 @@ export type LiveRequest = Sequenced &
         readonly atime: TimeSpec;
         readonly mtime: TimeSpec;
       }
+    /** Makes an object that has no name yet: it gets content and attributes as any other, and its name by ADOPT. `root`: its directory. */
+    | ({ readonly kind: 'stage'; readonly root: number } & NewObject)
+    /** Gives a staged object its name, in the place of whatever has it. */
+    | {
+        readonly kind: 'adopt';
+        readonly object: bigint;
+        readonly parent: bigint;
+        readonly name: Buffer;
+        /** RENAME_NOREPLACE 1. */
+        readonly flags: number;
+      }
     | { readonly kind: 'write'; readonly object: bigint; readonly offset: number; readonly data: Buffer }
     | { readonly kind: 'fallocate'; readonly object: bigint; readonly mode: number; readonly offset: number; readonly length: number }
     | { readonly kind: 'fsync'; readonly object: bigint; readonly datasync: boolean }
@@ -179,6 +190,8 @@ export const TYPE = {
   fsync: 19,
   checkpoint: 20,
   times: 21,
+  stage: 28,
+  adopt: 29,
   'resync-begin': 30,
   bind: 31,
   clear: 32,

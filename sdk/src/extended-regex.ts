@@ -3,7 +3,9 @@
  * is read once and the time is bounded by text length times expression length, whatever the expression. JavaScript's own engine would
  * accept another language (`\d`, `.*?`) and could be stopped for minutes by `(a+)+$` and a long command line.
  *
- * Expression -> tree (extended-regex-syntax.ts) -> Thompson automaton -> sets of its states, computed when first needed and kept.
+ * Expression -> tree (extended-regex-syntax.ts) -> Thompson automaton -> sets of its states, computed when first needed and kept. A text
+ * may also be read piece by piece: `begin`, then `read` for each piece; `matches` answers for what was read so far. Two positions with
+ * the same `key` have the same future, whatever was read before.
  */
 import { ExtendedRegexError, type Node, parseExtendedRegex, type CharacterTest } from './extended-regex-syntax.js';
 
@@ -17,8 +19,13 @@ type State =
   | { readonly kind: 'start' | 'end'; next: number }
   | { readonly kind: 'match' };
 
+/** Where the matcher is after some text. */
+export interface RegexPosition {
+  readonly key: string;
+}
+
 /** A set of automaton states: where the matcher may be after some text. */
-interface StateSet {
+interface StateSet extends RegexPosition {
   readonly members: readonly number[];
   readonly matches: boolean;
   readonly matchesAtEnd: boolean;
@@ -26,23 +33,42 @@ interface StateSet {
 }
 
 export class ExtendedRegex {
-  readonly source: string;
   private readonly states: State[] = [];
   private readonly entry: number;
+  private readonly statesMax: number;
   private readonly kept = new Map<string, StateSet>();
   private keptTransitions = 0;
 
-  /** @throws ExtendedRegexError saying what cannot be understood, and where */
-  constructor(source: string) {
-    this.source = source;
+  /**
+   * Matches where any of the expressions does.
+   * @throws Error saying what cannot be understood, and at which character
+   */
+  constructor(...sources: readonly [string, ...string[]]) {
+    const parts = sources.map((source) => parseExtendedRegex(source));
+    this.statesMax = sources.length * AUTOMATON_STATES_MAX;
     const match = this.add({ kind: 'match' });
-    this.entry = this.build(parseExtendedRegex(source), match);
+    this.entry = this.build({ kind: 'choice', parts }, match);
+  }
+
+  /** Before any text. */
+  begin(): RegexPosition {
+    return this.stateSet([this.entry], true);
+  }
+
+  /** A match that was found stays found, whatever follows. */
+  read(position: RegexPosition, codePoint: number): RegexPosition {
+    const current = position as StateSet;
+    return current.matches ? current : this.advance(current, codePoint);
+  }
+
+  /** Whether the text that was read matches, if it ends here. */
+  matches(position: RegexPosition): boolean {
+    return (position as StateSet).matchesAtEnd;
   }
 
   /** Whether the expression matches anywhere in `text`. */
   test(text: string): boolean {
     let current = this.stateSet([this.entry], true);
-    if (text === '') return this.reachesMatch(current.members, true);
     for (const character of text) {
       if (current.matches) return true;
       current = this.advance(current, character.codePointAt(0) ?? 0);
@@ -74,7 +100,9 @@ export class ExtendedRegex {
     const known = this.kept.get(key);
     if (known !== undefined) return known;
     const matches = members.some((member) => this.states[member]?.kind === 'match');
-    const set = { members, matches, matchesAtEnd: matches || this.reachesMatch(members, false), transitions: new Map<number, StateSet>() };
+    const matchesAtEnd = matches || this.reachesMatch(members, atStart);
+    // Once found, nothing that follows matters: one key for all such sets.
+    const set = { key: matches ? 'found' : key, members, matches, matchesAtEnd, transitions: new Map<number, StateSet>() };
     this.kept.set(key, set);
     return set;
   }
@@ -98,7 +126,7 @@ export class ExtendedRegex {
   }
 
   private add(state: State): number {
-    if (this.states.length >= AUTOMATON_STATES_MAX) throw new ExtendedRegexError('its repetitions multiply beyond what is allowed', 0);
+    if (this.states.length >= this.statesMax) throw new ExtendedRegexError('its repetitions multiply beyond what is allowed', 0);
     this.states.push(state);
     return this.states.length - 1;
   }
