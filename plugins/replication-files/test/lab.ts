@@ -3,13 +3,13 @@
  * own loopback address. Everything lives below one temporary directory; `close` ends every process and leaves nothing mounted.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ReplicationStatus, ResyncMode } from '@holdfast/sdk';
 import type { AgentCall, AgentReport, AgentRequest } from './agent-process.js';
+import { describeTree, differences } from './tree.js';
 
 const WAIT_MS = 20_000;
 
@@ -249,7 +249,7 @@ export class Lab {
   }
 }
 
-/** Waits until both trees are the same: content, attributes, times, links, ids. */
+/** Waits until both trees are the same: content, attributes, times, links, extended attributes. */
 export async function assertIdentical(a: LabNode, b: LabNode): Promise<void> {
   let last = '';
   await until(
@@ -262,38 +262,4 @@ export async function assertIdentical(a: LabNode, b: LabNode): Promise<void> {
     () => `identical trees; ${last}`,
     10_000,
   );
-}
-
-function differences(left: Map<string, string>, right: Map<string, string>): string {
-  const lines: string[] = [];
-  for (const [name, is] of left) if (right.get(name) !== is) lines.push(`${name}: a has ${is}, b has ${right.get(name) ?? 'nothing'}`);
-  for (const name of right.keys()) if (!left.has(name)) lines.push(`${name}: only on b`);
-  return lines.length === 0 ? '' : `${lines.length} differences: ${lines.slice(0, 10).join('; ')}`;
-}
-
-function describeTree(root: string): Map<string, string> {
-  const out = new Map<string, string>();
-  const links = new Map<bigint, string>();
-  const walk = (path: Buffer, shown: string): void => {
-    for (const name of readdirSync(path, { encoding: 'buffer' }).sort((x, y) => Buffer.compare(x, y))) {
-      if (shown === '' && name.toString() === '.holdfast') continue;
-      const full = Buffer.concat([path, Buffer.from('/'), name]);
-      const label = `${shown}/${name.toString('latin1')}`;
-      out.set(label, describe(full, label, links));
-      if (out.get(label)?.startsWith('d') === true) walk(full, label);
-    }
-  };
-  walk(Buffer.from(root), '');
-  return out;
-}
-
-function describe(path: Buffer, label: string, links: Map<bigint, string>): string {
-  const stat = lstatSync(path, { bigint: true });
-  const isFile = stat.isFile();
-  const first = links.get(stat.ino) ?? label;
-  links.set(stat.ino, first);
-  const content = isFile ? createHash('sha1').update(readFileSync(path)).digest('hex') : stat.isSymbolicLink() ? readlinkSync(path) : '';
-  const kind = stat.isDirectory() ? 'd' : isFile ? 'f' : stat.isSymbolicLink() ? 'l' : 's';
-  const size = isFile ? stat.size : 0n;
-  return [kind, stat.mode.toString(8), stat.uid, stat.gid, size, stat.rdev, stat.mtimeNs, first, content].join(' ');
 }

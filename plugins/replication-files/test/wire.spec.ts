@@ -7,6 +7,7 @@ import { encodedBytesMax, encodeMessage } from '../src/wire/encode.js';
 import { DATA_BYTES_MAX, DIGEST_BYTES, GRANULE_BYTES, RECORD_BYTES_MAX } from '../src/wire/limits.js';
 import { TYPE, type Message } from '../src/wire/messages.js';
 import { RecordOpener, RecordSealer } from '../src/wire/seal.js';
+import { isReplicatedXattr } from '../src/wire/xattr-names.js';
 import { decodeHello, decodeReply, encodeGreeting, type Hello } from '../src/link/greeting.js';
 
 const seq = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
@@ -27,6 +28,15 @@ const newObject = fc.oneof(
   fc.record({ object: id, mode: fc.constant(0o120777), uid: u32, gid: u32, rdev: u32, target: name }),
 );
 const entry = fc.oneof(fc.record({ name }), fc.record({ name, what: newObject }));
+const xattrName = fc
+  .tuple(fc.constantFrom('user.', 'trusted.', 'security.'), fc.stringMatching(/^[\x01-\xff]{1,200}$/))
+  .map(([namespace, rest]) => namespace + rest)
+  .filter((text) => isReplicatedXattr(text));
+const digest = fc.uint8Array({ minLength: DIGEST_BYTES, maxLength: DIGEST_BYTES }).map((bytes) => Buffer.from(bytes));
+const xattr = fc.oneof(
+  fc.record({ name: xattrName, value: data }),
+  fc.record({ name: fc.constantFrom('system.posix_acl_access', 'system.posix_acl_default'), digest }),
+);
 const errno = fc.integer({ min: 0, max: 4095 });
 const flag = fc.boolean();
 const kind = <K extends Message['kind']>(value: K): fc.Arbitrary<K> => fc.constant(value);
@@ -79,7 +89,53 @@ const message = fc
       offset: fc.integer({ min: 0, max: 1e6 }).map((n) => n * GRANULE_BYTES),
       length: fc.integer({ min: 0, max: 4 << 20 }),
     }),
-    fc.record({ kind: kind('attributes'), seq, object: id, mode: fileMode, uid: u32, gid: u32, size, atime: time, mtime: time }),
+    fc.record({
+      kind: kind('attributes'),
+      seq,
+      object: id,
+      mode: fileMode,
+      uid: u32,
+      gid: u32,
+      size,
+      atime: time,
+      mtime: time,
+      xattrs: fc.array(xattr, { maxLength: 5 }),
+    }),
+    fc.record({ kind: kind('xattr'), seq, object: id, name: xattrName, value: data }),
+    fc.record({
+      kind: kind('setxattr'),
+      seq,
+      object: id,
+      name: xattrName,
+      value: data,
+      flags: fc.constantFrom(0, 1, 2),
+      clearsSetgid: flag,
+    }),
+    fc.record({ kind: kind('removexattr'), seq, object: id, name: xattrName }),
+    fc.record({ kind: kind('forget'), seq, object: id }),
+    fc.record({
+      kind: kind('create-unnamed'),
+      seq,
+      parent: id,
+      object: id,
+      mode: fc.integer({ min: 0, max: 0o7777 }).map((bits) => 0o100000 | bits),
+      uid: u32,
+      gid: u32,
+      rdev: u32,
+      target: fc.constant(Buffer.alloc(0)),
+    }),
+    fc.record({
+      kind: kind('whiteout'),
+      seq,
+      parent: id,
+      name,
+      newParent: id,
+      newName: name,
+      flags: fc.constantFrom(0, 1),
+      object: id,
+      uid: u32,
+      gid: u32,
+    }),
     fc.record({ kind: fc.constantFrom('resync-sync', 'resync-finish'), seq }),
     fc.record({
       kind: kind('statuses'),
@@ -187,6 +243,29 @@ describe('wire', () => {
     assert.equal(decodeAnything(unlink(300n, '..')), undefined);
     assert.equal(decodeAnything(unlink(0n, 'a')), undefined);
     assert.equal(decodeMessages(unlink(300n, '...')).length, 1);
+  });
+
+  it('refuses extended attributes that are not replicated, and more than Linux allows', () => {
+    const set = (text: string, bytes: number): Buffer => {
+      const to = new ByteWriter();
+      encodeMessage(to, { kind: 'setxattr', seq: 1, object: 300n, name: text, value: Buffer.alloc(bytes), flags: 0, clearsSetgid: false });
+      return Buffer.from(to.view());
+    };
+    for (const bad of ['', 'trusted.holdfast.id', 'system.sockprotoname', 'btrfs.compression', 'user', 'user.a\0b'])
+      assert.equal(decodeAnything(set(bad, 0)), undefined, bad);
+    assert.equal(decodeAnything(set('user.a', (64 << 10) + 1)), undefined);
+    assert.equal(decodeMessages(set('user.a', 64 << 10)).length, 1);
+    const many = (count: number, bytes: number): Buffer => {
+      const to = new ByteWriter();
+      const time = { seconds: 0, nanoseconds: 0 };
+      const xattrs = Array.from({ length: count }, () => ({ name: 'user.a', value: Buffer.alloc(bytes) }));
+      const rest = { object: 300n, mode: 0o100644, uid: 0, gid: 0, size: 0, atime: time, mtime: time };
+      encodeMessage(to, { kind: 'attributes', seq: 1, ...rest, xattrs });
+      return Buffer.from(to.view());
+    };
+    assert.equal(decodeAnything(many(17, 1024)), undefined, 'values beyond what travels inline');
+    assert.equal(decodeAnything(many(10_000, 0)), undefined, 'more names than a list has room for');
+    assert.equal(decodeMessages(many(16, 1024)).length, 1);
   });
 
   it('never reads beyond the end', () => {

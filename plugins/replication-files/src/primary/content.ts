@@ -3,12 +3,12 @@ import type { ReplyTo } from '../fuse/device.js';
 import * as fuse from '../fuse/protocol.js';
 import type { TouchRecorder } from '../journal/dirty-set.js';
 import type { AttributeChange } from '../store/store.js';
-import { UTIME_OMIT } from '../system/constants.js';
+import { S_ISGID, S_ISUID, S_IXGRP, UTIME_OMIT } from '../system/constants.js';
 import type { TimeSpec } from '../wire/messages.js';
 import { touchObject, type LiveBody, type Modification, type Trees } from './modification.js';
 import type { Node } from './node-table.js';
 
-abstract class ObjectModification implements Modification {
+export abstract class ObjectModification implements Modification {
   readonly to: ReplyTo;
   protected readonly node: Node;
 
@@ -18,13 +18,16 @@ abstract class ObjectModification implements Modification {
   }
 
   prepare(trees: Trees): number {
-    if (this.node.orphan) return 0;
+    if (this.node.isLocal) return 0;
+    // The peer, where it is not so, would be modified first.
+    const outcome = trees.store.checkMutable(this.node.handle, true);
+    if (outcome < 0) return -outcome;
     const id = trees.nodes.ensureId(this.node);
     return id < 0n ? Number(-id) : 0;
   }
 
   get isLocal(): boolean {
-    return this.node.orphan;
+    return this.node.isLocal;
   }
 
   get concerns(): readonly Node[] {
@@ -33,6 +36,10 @@ abstract class ObjectModification implements Modification {
 
   cancel(): void {
     // Nothing was assumed.
+  }
+
+  fail(errno: number): void {
+    this.to.device.replyError(this.to, errno);
   }
 
   abstract body(): LiveBody;
@@ -160,6 +167,29 @@ export class AttributeModification extends ObjectModification {
     if (outcome < 0) this.to.device.replyError(this.to, -outcome);
     else this.to.device.replyAttributes(this.to, store.stat);
   }
+}
+
+/** Clears setuid and setgid before somebody writes who may not keep them. Nobody waits for it: the answer is that of the write. */
+export class PrivilegeModification extends AttributeModification {
+  constructor(to: ReplyTo, node: Node, mode: number) {
+    super(to, node, { valid: fuse.FATTR_MODE, mode, uid: 0, gid: 0, size: 0, atime: EPOCH, mtime: EPOCH });
+  }
+
+  override reply(): void {
+    this.to.device.invalidateAttributes(this.node.nodeId);
+  }
+
+  override fail(): void {
+    // The write that follows fails too, or finds out for itself.
+  }
+}
+
+export const EPOCH: TimeSpec = { seconds: 0, nanoseconds: 0 };
+
+/** A regular file's mode after it was modified by somebody without CAP_FSETID. */
+export function withoutPrivileges(mode: number): number {
+  const kept = mode & ~S_ISUID;
+  return kept & S_IXGRP ? kept & ~S_ISGID : kept;
 }
 
 /** Two `struct timespec`; what is undefined stays. */

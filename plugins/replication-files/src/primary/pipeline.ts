@@ -74,6 +74,11 @@ export class Pipeline {
   constructor(trees: Trees, around: Surroundings) {
     this.#trees = trees;
     this.#around = around;
+    trees.nodes.onUnnamedGone = (node) => {
+      if (this.#flow === 'connected' && node.introducedIn === this.#session) {
+        this.#peer?.request({ kind: 'forget', object: node.id }, () => undefined);
+      }
+    };
   }
 
   get flow(): Flow {
@@ -99,7 +104,7 @@ export class Pipeline {
     const refused = this.#flow === 'refusing' ? EIO : modification.prepare(this.#trees);
     if (refused !== 0) {
       modification.cancel(this.#trees);
-      modification.to.device.replyError(modification.to, refused);
+      modification.fail(refused);
       return;
     }
     if (this.#flow === 'alone' && this.#queue.length === 0 && this.#admits()) {
@@ -120,7 +125,7 @@ export class Pipeline {
     }
     const sync: Sync = { to, node, isDatasync, left: 0, outcome: 0 };
     this.#syncs.add(sync);
-    if (node.orphan || (this.#flow !== 'holding' && !this.#isFrozen)) this.#startSync(sync);
+    if (node.isLocal || (this.#flow !== 'holding' && !this.#isFrozen)) this.#startSync(sync);
   }
 
   /** The peer has all that this node has: from now on it is asked first. */
@@ -227,7 +232,7 @@ export class Pipeline {
       return;
     }
     modification.cancel(this.#trees);
-    modification.to.device.replyError(modification.to, -outcome);
+    modification.fail(-outcome);
   }
 
   #send(entry: Entry): void {
@@ -288,7 +293,7 @@ export class Pipeline {
   }
 
   #startSync(sync: Sync): void {
-    const peer = this.#flow === 'connected' && !sync.node.orphan ? this.#peer : undefined;
+    const peer = this.#flow === 'connected' && !sync.node.isLocal ? this.#peer : undefined;
     // Without an id it was never modified since it has one: the peer has nothing of it that is not durable by checkpoint.
     const asksPeer = peer !== undefined && sync.node.id !== 0n && this.#introduce(peer, sync.node);
     sync.left = asksPeer ? 2 : 1;

@@ -78,6 +78,7 @@ export class Applier {
   /** The channel has ended: answers of the pool that still come are dropped. */
   close(): void {
     this.#state = 'closed';
+    this.#live.close();
     this.#target.close();
   }
 
@@ -235,6 +236,11 @@ const LIVE: ReadonlySet<string> = new Set<LiveRequest['kind']>([
   'fsync',
   'checkpoint',
   'times',
+  'create-unnamed',
+  'forget',
+  'setxattr',
+  'removexattr',
+  'whiteout',
 ]);
 
 function isLive(message: Request): message is LiveRequest {
