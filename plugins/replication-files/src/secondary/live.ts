@@ -187,6 +187,7 @@ export class LiveOperations {
       const left = this.store.whiteout(directory, name, newDirectory, newName, flags, { uid, gid, id: object });
       if (typeof left === 'number') return left;
       this.recent.touchAttributes(left, directory, name);
+      this.bindings.bind(object, left, directory, name);
       return 0;
     });
   }
