@@ -30,6 +30,9 @@ export class RequestBuffer {
   get gid(): number {
     return this.words[7] as number;
   }
+  get pid(): number {
+    return this.words[8] as number;
+  }
   word(at: number): number {
     return this.words[at >> 2] as number;
   }

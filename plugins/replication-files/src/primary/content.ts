@@ -3,7 +3,7 @@ import type { ReplyTo } from '../fuse/device.js';
 import * as fuse from '../fuse/protocol.js';
 import type { TouchRecorder } from '../journal/dirty-set.js';
 import type { AttributeChange } from '../store/store.js';
-import { S_ISGID, S_ISUID, S_IXGRP, UTIME_OMIT } from '../system/constants.js';
+import { UTIME_OMIT } from '../system/constants.js';
 import type { TimeSpec } from '../wire/messages.js';
 import { touchObject, type LiveBody, type Modification, type Trees } from './modification.js';
 import type { Node } from './node-table.js';
@@ -169,28 +169,7 @@ export class AttributeModification extends ObjectModification {
   }
 }
 
-/** Clears setuid and setgid before somebody writes who may not keep them. Nobody waits for it: the answer is that of the write. */
-export class PrivilegeModification extends AttributeModification {
-  constructor(to: ReplyTo, node: Node, mode: number) {
-    super(to, node, { valid: fuse.FATTR_MODE, mode, uid: 0, gid: 0, size: 0, atime: EPOCH, mtime: EPOCH });
-  }
-
-  override reply(): void {
-    this.to.device.invalidateAttributes(this.node.nodeId);
-  }
-
-  override fail(): void {
-    // The write that follows fails too, or finds out for itself.
-  }
-}
-
 export const EPOCH: TimeSpec = { seconds: 0, nanoseconds: 0 };
-
-/** A regular file's mode after it was modified by somebody without CAP_FSETID. */
-export function withoutPrivileges(mode: number): number {
-  const kept = mode & ~S_ISUID;
-  return kept & S_IXGRP ? kept & ~S_ISGID : kept;
-}
 
 /** Two `struct timespec`; what is undefined stays. */
 export function timesBuffer(atime: TimeSpec | undefined, mtime: TimeSpec | undefined): Buffer {

@@ -10,19 +10,13 @@ import * as c from '../system/constants.js';
 import { EAGAIN, EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOSYS, EOPNOTSUPP, EPERM } from '../system/errno.js';
 import { secondsOf } from '../secondary/times.js';
 import type { TimeSpec } from '../wire/messages.js';
-import {
-  AttributeModification,
-  EPOCH,
-  FallocateModification,
-  PrivilegeModification,
-  withoutPrivileges,
-  WriteModification,
-} from './content.js';
+import { AttributeModification, EPOCH, FallocateModification, WriteModification } from './content.js';
 import { fillDirectory } from './directory.js';
 import type { Trees } from './modification.js';
 import { CreateModification, CreateUnnamedModification, LinkModification, RemoveModification, RenameModification } from './namespace.js';
 import type { Node } from './node-table.js';
 import type { Pipeline } from './pipeline.js';
+import { PrivilegeModification, withoutPrivileges } from './privileges.js';
 import { listXattrs, readXattr, removeXattrRequest, setXattrRequest, type XattrModification } from './xattr.js';
 
 /** Requests that are read from one device before others get their turn. */
@@ -259,7 +253,10 @@ export class FileSystem {
     const length = request.word(56);
     const data = request.bytes.subarray(fuse.WRITE_DATA_AT, fuse.WRITE_DATA_AT + length);
     const offset = request.long(48);
-    if (request.word(60) & fuse.WRITE_KILL_SUIDGID) this.#clearPrivileges(to, node);
+    if (request.word(60) & fuse.WRITE_KILL_SUIDGID) {
+      const mode = this.#clearedMode(node, request);
+      if (mode !== undefined) this.#pipeline.submit(new PrivilegeModification(to, node, mode));
+    }
     if (length <= COPY_BYTES_MAX) {
       const kept = this.#pipeline.flow === 'alone' ? undefined : Buffer.from(data);
       if (kept !== undefined) {
@@ -277,12 +274,12 @@ export class FileSystem {
     this.#pipeline.submit(new WriteModification(to, node, offset, data, release));
   }
 
-  /** Before a modification of content by somebody who may not keep setuid and setgid. */
-  #clearPrivileges(to: ReplyTo, node: Node): void {
+  /** The mode without what the caller may not keep; undefined: nothing is to be cleared. */
+  #clearedMode(node: Node, request: RequestBuffer): number | undefined {
     const { store } = this.#trees;
-    if (store.attributes(node.handle) < 0) return;
-    const mode = withoutPrivileges(store.stat.mode);
-    if (mode !== store.stat.mode) this.#pipeline.submit(new PrivilegeModification(to, node, mode));
+    if (store.attributes(node.handle) < 0) return undefined;
+    const mode = withoutPrivileges(store.stat.mode, store.stat.gid, request);
+    return mode === store.stat.mode ? undefined : mode;
   }
 
   #statfs(device: FuseDevice, to: ReplyTo): void {
@@ -320,17 +317,20 @@ export class FileSystem {
     if (flags & fuse.FATTR_MTIME_NOW) valid |= fuse.FATTR_MTIME;
     const isAtime = (valid & fuse.FATTR_ATIME) !== 0;
     const isMtime = (valid & fuse.FATTR_MTIME) !== 0;
+    // A change of owner, and what a write or fallocate is about to clear: that request has no field at all.
+    const kills = request.uid !== 0 && (valid === 0 || (valid & (fuse.FATTR_UID | fuse.FATTR_GID)) !== 0);
+    const truncates = (flags & fuse.FATTR_KILL_SUIDGID) !== 0 && (valid & fuse.FATTR_SIZE) !== 0;
+    const cleared = (kills || truncates) && (valid & fuse.FATTR_MODE) === 0 ? this.#clearedMode(node, request) : undefined;
+    if (cleared !== undefined) valid |= fuse.FATTR_MODE;
     const wanted = {
       valid,
-      mode: request.word(108),
+      mode: cleared ?? request.word(108),
       uid: request.word(116),
       gid: request.word(120),
       size: valid & fuse.FATTR_SIZE ? request.long(56) : 0,
       atime: isAtime ? time((flags & fuse.FATTR_ATIME_NOW) !== 0, 72, 96) : EPOCH,
       mtime: isMtime ? time((flags & fuse.FATTR_MTIME_NOW) !== 0, 80, 100) : EPOCH,
     };
-    // A change of owner clears them by itself.
-    if ((flags & fuse.FATTR_KILL_SUIDGID) !== 0 && (valid & fuse.FATTR_SIZE) !== 0) this.#clearPrivileges(to, node);
     if (valid === 0) this.#attributes(to, node);
     else this.#pipeline.submit(new AttributeModification(to, node, wanted));
   }
@@ -341,8 +341,6 @@ export class FileSystem {
       to.device.replyError(to, EOPNOTSUPP);
       return;
     }
-    // The request does not say whether the caller may keep them; it says who that is.
-    if (request.uid !== 0) this.#clearPrivileges(to, node);
     this.#pipeline.submit(new FallocateModification(to, node, mode, request.long(48), request.long(56)));
   }
 
