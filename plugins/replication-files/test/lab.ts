@@ -2,8 +2,8 @@
  * Two nodes on one machine: each an agent process in its own mount namespace, where the same path shows a directory of its own, and its
  * own loopback address. Everything lives below one temporary directory; `close` ends every process and leaves nothing mounted.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -244,8 +244,8 @@ export class Lab {
 
   async close(): Promise<void> {
     for (const node of this.#nodes) await node.close();
-    // What a namespace had mounted is gone with it; the directories are plain again.
-    rmSync(this.base, { recursive: true, force: true });
+    // What a namespace had mounted is gone with it; the directories are plain again. Node's own removal fails where paths are too long.
+    execFileSync('rm', ['-rf', this.base]);
   }
 }
 

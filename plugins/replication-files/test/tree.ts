@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, constants, lstatSync, openSync, readdirSync, readFileSync, readlinkSync, type BigIntStats } from 'node:fs';
 import { close, cString, getxattr, listxattr, openat } from '../src/system/calls.js';
 import { AT_FDCWD, O_CLOEXEC, O_NOFOLLOW, O_PATH } from '../src/system/constants.js';
-import { isOwnXattr } from '../src/wire/xattr-names.js';
+import { isReplicatedXattr } from '../src/wire/xattr-names.js';
 
 export interface TreeOptions {
   /** Times are compared too; not wanted where two trees were made one after the other. */
@@ -70,7 +70,7 @@ function xattrsOf(path: Buffer): string {
   const length = listxattr(object, bytes, bytes.length);
   const names = length <= 0 ? [] : bytes.toString('latin1', 0, length - 1).split('\0');
   const shown = names
-    .filter((name) => !isOwnXattr(name) && !name.startsWith('btrfs.'))
+    .filter((name) => isReplicatedXattr(name))
     .sort()
     .map((name) => {
       const got = getxattr(object, cString(Buffer.from(name, 'latin1')), bytes, bytes.length);

@@ -45,7 +45,11 @@ export const STATX_ATTR_IMMUTABLE = 0x10;
 export const STATX_ATTR_APPEND = 0x20;
 
 export const MS_RDONLY = 1;
+export const MS_NOSUID = 2;
+export const MS_NODEV = 4;
+export const MS_NOEXEC = 8;
 export const MS_REMOUNT = 32;
+export const MS_NOATIME = 1024;
 export const MS_BIND = 4096;
 export const MS_PRIVATE = 1 << 18;
 export const MNT_DETACH = 2;

@@ -6,6 +6,8 @@ import { XATTR_NAME_BYTES_MAX } from './limits.js';
 
 const NAMESPACES = ['user.', 'trusted.', 'security.'];
 const OWN_PREFIX = 'trusted.holdfast.';
+/** ACLs once more, as XFS keeps them: to set or remove one changes the other. */
+const ACL_ALIASES = ['trusted.SGI_ACL_FILE', 'trusted.SGI_ACL_DEFAULT'];
 export const ACCESS_ACL = 'system.posix_acl_access';
 export const DEFAULT_ACL = 'system.posix_acl_default';
 
@@ -16,7 +18,7 @@ export function isOwnXattr(name: string): boolean {
 
 /** @param name its bytes as latin1 */
 export function isReplicatedXattr(name: string): boolean {
-  if (name.length > XATTR_NAME_BYTES_MAX || isOwnXattr(name)) return false;
+  if (name.length > XATTR_NAME_BYTES_MAX || isOwnXattr(name) || ACL_ALIASES.includes(name)) return false;
   return NAMESPACES.some((namespace) => name.startsWith(namespace)) || isAcl(name);
 }
 
