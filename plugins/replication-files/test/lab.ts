@@ -2,14 +2,14 @@
  * Two nodes on one machine: each an agent process in its own mount namespace, where the same path shows a directory of its own, and its
  * own loopback address. Everything lives below one temporary directory; `close` ends every process and leaves nothing mounted.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ElementValue, ReplicationStatus, ResyncMode } from '@holdfast/sdk';
 import type { AgentCall, AgentReport, AgentRequest } from './agent-process.js';
+import { describeTree, differences } from './tree.js';
 
 const WAIT_MS = 20_000;
 
@@ -275,62 +275,27 @@ export class Lab {
 
   async close(): Promise<void> {
     for (const node of this.#nodes) await node.close();
-    // What a namespace had mounted is gone with it; the directories are plain again.
-    rmSync(this.base, { recursive: true, force: true });
+    // What a namespace had mounted is gone with it; the directories are plain again. Node's own removal fails where paths are too long.
+    execFileSync('rm', ['-rf', this.base]);
   }
 }
 
 /**
- * Waits until both nodes' trees are the same: content, attributes, times, links.
+ * Waits until both nodes' trees are the same: content, attributes, times, links, extended attributes.
  * @param isOwn names (with the path from the directory, `/a/b`) that are each node's own
  */
 export async function assertIdentical(a: LabNode, b: LabNode, isOwn?: (label: string) => boolean): Promise<void> {
+  const options = { times: true, ...(isOwn && { isOwn }) };
   let last = '';
   await until(
     () => {
       const right = b.treesOutside;
-      last = a.treesOutside.map((tree, index) => differences(describeTree(tree, isOwn), describeTree(right[index] ?? '', isOwn))).join('');
+      last = a.treesOutside
+        .map((tree, index) => differences(describeTree(tree, options), describeTree(right[index] ?? '', options)))
+        .join('');
       return last === '';
     },
     () => `identical trees; ${last}`,
     10_000,
   );
-}
-
-function differences(left: Map<string, string>, right: Map<string, string>): string {
-  const lines: string[] = [];
-  for (const [name, is] of left) if (right.get(name) !== is) lines.push(`${name}: a has ${is}, b has ${right.get(name) ?? 'nothing'}`);
-  for (const name of right.keys()) if (!left.has(name)) lines.push(`${name}: only on b`);
-  return lines.length === 0 ? '' : `${lines.length} differences: ${lines.slice(0, 10).join('; ')}`;
-}
-
-function describeTree(root: string, isOwn?: (label: string) => boolean): Map<string, string> {
-  const out = new Map<string, string>();
-  const links = new Map<bigint, string>();
-  const walk = (path: Buffer, shown: string): void => {
-    for (const name of readdirSync(path, { encoding: 'buffer' }).sort((x, y) => Buffer.compare(x, y))) {
-      if (shown === '' && name.toString() === '.holdfast') continue;
-      const full = Buffer.concat([path, Buffer.from('/'), name]);
-      const label = `${shown}/${name.toString('latin1')}`;
-      if (isOwn?.(label) === true) continue;
-      const is = describe(full, label, links);
-      const isDirectory = is.startsWith('d');
-      // The times of a directory in which something may be a node's own are its own too.
-      out.set(label, isDirectory && isOwn !== undefined ? is.replace(/ \d{15,} /, ' - ') : is);
-      if (isDirectory) walk(full, label);
-    }
-  };
-  walk(Buffer.from(root), '');
-  return out;
-}
-
-function describe(path: Buffer, label: string, links: Map<bigint, string>): string {
-  const stat = lstatSync(path, { bigint: true });
-  const isFile = stat.isFile();
-  const first = links.get(stat.ino) ?? label;
-  links.set(stat.ino, first);
-  const content = isFile ? createHash('sha1').update(readFileSync(path)).digest('hex') : stat.isSymbolicLink() ? readlinkSync(path) : '';
-  const kind = stat.isDirectory() ? 'd' : isFile ? 'f' : stat.isSymbolicLink() ? 'l' : 's';
-  const size = isFile ? stat.size : 0n;
-  return [kind, stat.mode.toString(8), stat.uid, stat.gid, size, stat.rdev, stat.mtimeNs, first, content].join(' ');
 }

@@ -1,5 +1,6 @@
 /** Messages of every kind, with contents within their bounds: what a decoder must give back, and what mutation starts from. */
 import fc from 'fast-check';
+import { isReplicatedXattr } from '../src/wire/xattr-names.js';
 import { refusedName } from '../src/wire/decode.js';
 import { DIGEST_BYTES, GRANULE_BYTES } from '../src/wire/limits.js';
 import type { Message } from '../src/wire/messages.js';
@@ -22,6 +23,15 @@ const newObject = fc.oneof(
   fc.record({ object: id, mode: fc.constant(0o120777), uid: u32, gid: u32, rdev: u32, target: name }),
 );
 const entry = fc.oneof(fc.record({ name }), fc.record({ name, what: newObject }));
+const xattrName = fc
+  .tuple(fc.constantFrom('user.', 'trusted.', 'security.'), fc.stringMatching(/^[\x01-\xff]{1,200}$/))
+  .map(([namespace, rest]) => namespace + rest)
+  .filter((text) => isReplicatedXattr(text));
+const digest = fc.uint8Array({ minLength: DIGEST_BYTES, maxLength: DIGEST_BYTES }).map((bytes) => Buffer.from(bytes));
+const xattr = fc.oneof(
+  fc.record({ name: xattrName, value: data }),
+  fc.record({ name: fc.constantFrom('system.posix_acl_access', 'system.posix_acl_default'), digest }),
+);
 const errno = fc.integer({ min: 0, max: 4095 });
 const flag = fc.boolean();
 const kind = <K extends Message['kind']>(value: K): fc.Arbitrary<K> => fc.constant(value);
@@ -78,7 +88,53 @@ export const message = fc
       offset: fc.integer({ min: 0, max: 1e6 }).map((n) => n * GRANULE_BYTES),
       length: fc.integer({ min: 0, max: 4 << 20 }),
     }),
-    fc.record({ kind: kind('attributes'), seq, object: id, mode: fileMode, uid: u32, gid: u32, size, atime: time, mtime: time }),
+    fc.record({
+      kind: kind('attributes'),
+      seq,
+      object: id,
+      mode: fileMode,
+      uid: u32,
+      gid: u32,
+      size,
+      atime: time,
+      mtime: time,
+      xattrs: fc.array(xattr, { maxLength: 5 }),
+    }),
+    fc.record({ kind: kind('xattr'), seq, object: id, name: xattrName, value: data }),
+    fc.record({
+      kind: kind('setxattr'),
+      seq,
+      object: id,
+      name: xattrName,
+      value: data,
+      flags: fc.constantFrom(0, 1, 2),
+      clearsSetgid: flag,
+    }),
+    fc.record({ kind: kind('removexattr'), seq, object: id, name: xattrName }),
+    fc.record({ kind: kind('forget'), seq, object: id }),
+    fc.record({
+      kind: kind('create-unnamed'),
+      seq,
+      parent: id,
+      object: id,
+      mode: fc.integer({ min: 0, max: 0o7777 }).map((bits) => 0o100000 | bits),
+      uid: u32,
+      gid: u32,
+      rdev: u32,
+      target: fc.constant(Buffer.alloc(0)),
+    }),
+    fc.record({
+      kind: kind('whiteout'),
+      seq,
+      parent: id,
+      name,
+      newParent: id,
+      newName: name,
+      flags: fc.constantFrom(0, 1),
+      object: id,
+      uid: u32,
+      gid: u32,
+    }),
     fc.record({ kind: fc.constantFrom('resync-sync', 'resync-finish'), seq }),
     fc.record({
       kind: kind('statuses'),

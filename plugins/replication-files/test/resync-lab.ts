@@ -19,6 +19,7 @@ import { Applier, type SyncPool } from '../src/secondary/applier.js';
 import { isDirectory, isRegular, type Handle } from '../src/store/handle.js';
 import { newObjectId, Store } from '../src/store/store.js';
 import { fdatasync, fsync, syncfs } from '../src/system/calls.js';
+import { ENODATA, ENOSPC } from '../src/system/errno.js';
 import { EpollSet } from '../src/system/epoll.js';
 import type { Answer } from '../src/wire/messages.js';
 
@@ -256,13 +257,18 @@ export function picture(store: Store): string[] {
       const content = isRegular(handle) ? `${size} ${contentOf(store, handle, size)}` : '';
       const times = `${mtimeSeconds}.${mtimeNanoseconds}`;
       const links = isDirectory(handle) ? '' : `${nlink} ${first ?? ''}`;
-      lines.push([JSON.stringify(where), mode.toString(8), uid, gid, rdev, times, links, linkOf(store, handle, mode), content].join(' | '));
+      const link = linkOf(store, handle, mode);
+      lines.push(
+        [JSON.stringify(where), mode.toString(8), uid, gid, rdev, times, links, link, content, xattrsOf(store, handle)].join(' | '),
+      );
       if (isDirectory(handle)) visit(handle, where);
     }
   };
   for (const [index, root] of store.roots.entries()) {
     store.attributes(root);
-    lines.push(`root ${index} ${store.stat.mode.toString(8)} ${store.stat.mtimeSeconds}.${store.stat.mtimeNanoseconds}`);
+    lines.push(
+      `root ${index} ${store.stat.mode.toString(8)} ${store.stat.mtimeSeconds}.${store.stat.mtimeNanoseconds} ${xattrsOf(store, root)}`,
+    );
     visit(root, String(index));
   }
   return lines;
@@ -272,6 +278,15 @@ function contentOf(store: Store, handle: Handle, size: number): string {
   const bytes = Buffer.alloc(size);
   assert.equal(store.read(handle, 0, bytes, size), size);
   return createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+}
+
+function xattrsOf(store: Store, handle: Handle): string {
+  const names = store.xattrs.names(handle);
+  assert.ok(typeof names !== 'number');
+  return names
+    .sort()
+    .map((name) => `${name}=${(store.xattrs.value(handle, name) as Buffer).toString('base64')}`)
+    .join(',');
 }
 
 function linkOf(store: Store, handle: Handle, mode: number): string {
@@ -310,6 +325,19 @@ export class Application {
 
   attributes(handle: Handle, change: { mode?: number; uid?: number; gid?: number }, parent: Handle, name: Buffer): void {
     assert.equal(this.store.setAttributes(handle, change), 0);
+    this.touched.touchAttributes(handle, parent, name);
+  }
+
+  setXattr(handle: Handle, xattr: string, value: Buffer, parent: Handle, name: Buffer): void {
+    const outcome = this.store.setXattr(handle, xattr, value, 0, false);
+    // ext4 has room for one block of them.
+    assert.ok(outcome === 0 || outcome === -ENOSPC, `setxattr ${xattr}: ${outcome}`);
+    this.touched.touchAttributes(handle, parent, name);
+  }
+
+  removeXattr(handle: Handle, xattr: string, parent: Handle, name: Buffer): void {
+    const outcome = this.store.xattrs.remove(handle, xattr);
+    assert.ok(outcome === 0 || outcome === -ENODATA, `removexattr ${xattr}: ${outcome}`);
     this.touched.touchAttributes(handle, parent, name);
   }
 

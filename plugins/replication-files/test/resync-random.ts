@@ -40,6 +40,7 @@ function someName(random: Random): Buffer {
   return Buffer.from(random.pick(names), 'latin1');
 }
 
+const XATTRS = ['trusted.a', 'trusted.b', 'security.odd \xff', 'trusted.overlay.opaque'];
 const MODES = [0o100644, 0o100600, 0o104755, 0o040755, 0o042770, 0o120777, 0o010600, 0o140600];
 
 /** One random modification. May do nothing when what it picked is not possible. */
@@ -50,7 +51,7 @@ export function modify(store: Store, app: Application, random: Random): void {
   const name = someName(random);
   const item = all.length > 0 ? random.pick(all) : undefined;
   const isFree = typeof store.lookup(parent, name) === 'number';
-  switch (random.below(12)) {
+  switch (random.below(14)) {
     case 0:
     case 1:
     case 2:
@@ -89,6 +90,15 @@ export function modify(store: Store, app: Application, random: Random): void {
       return;
     case 10:
       if (item !== undefined && !isDirectory(item.handle)) app.link(item.handle, item.parent, item.name, parent, name);
+      return;
+    case 11:
+      // Values that travel inline, values that travel by digest.
+      if (item !== undefined) {
+        app.setXattr(item.handle, random.pick(XATTRS), random.bytes(random.pick([0, 5, 200, 1500])), item.parent, item.name);
+      }
+      return;
+    case 12:
+      if (item !== undefined) app.removeXattr(item.handle, random.pick(XATTRS), item.parent, item.name);
       return;
     default:
       if (item !== undefined) app.remove(item.parent, item.name, item.handle);

@@ -92,6 +92,29 @@ describe('wire', () => {
     assert.equal(decodeMessages(unlink(300n, '...')).length, 1);
   });
 
+  it('refuses extended attributes that are not replicated, and more than Linux allows', () => {
+    const set = (text: string, bytes: number): Buffer => {
+      const to = new ByteWriter();
+      encodeMessage(to, { kind: 'setxattr', seq: 1, object: 300n, name: text, value: Buffer.alloc(bytes), flags: 0, clearsSetgid: false });
+      return Buffer.from(to.view());
+    };
+    for (const bad of ['', 'trusted.holdfast.id', 'system.sockprotoname', 'btrfs.compression', 'user', 'user.a\0b'])
+      assert.equal(decodeAnything(set(bad, 0)), undefined, bad);
+    assert.equal(decodeAnything(set('user.a', (64 << 10) + 1)), undefined);
+    assert.equal(decodeMessages(set('user.a', 64 << 10)).length, 1);
+    const many = (count: number, bytes: number): Buffer => {
+      const to = new ByteWriter();
+      const time = { seconds: 0, nanoseconds: 0 };
+      const xattrs = Array.from({ length: count }, () => ({ name: 'user.a', value: Buffer.alloc(bytes) }));
+      const rest = { object: 300n, mode: 0o100644, uid: 0, gid: 0, size: 0, atime: time, mtime: time };
+      encodeMessage(to, { kind: 'attributes', seq: 1, ...rest, xattrs });
+      return Buffer.from(to.view());
+    };
+    assert.equal(decodeAnything(many(17, 1024)), undefined, 'values beyond what travels inline');
+    assert.equal(decodeAnything(many(10_000, 0)), undefined, 'more names than a list has room for');
+    assert.equal(decodeMessages(many(16, 1024)).length, 1);
+  });
+
   it('never reads beyond the end', () => {
     assert.throws(() => new ByteReader(Buffer.alloc(3)).u32(), WireError);
     assert.throws(() => new ByteReader(Buffer.alloc(8, 0xff)).size(), WireError);

@@ -3,8 +3,8 @@
  * the kind that random requests meet are part of the game; EIO and a lost mount end it.
  */
 import * as fs from 'node:fs';
-import { cString, fallocate, renameat2 } from '../src/system/calls.js';
-import { AT_FDCWD } from '../src/system/constants.js';
+import { cString, close, fallocate, linkat, openat, removexattr, renameat2, setxattr } from '../src/system/calls.js';
+import { AT_EMPTY_PATH, AT_FDCWD, O_RDWR, O_TMPFILE, RENAME_WHITEOUT } from '../src/system/constants.js';
 
 const DIRECTORIES = ['.', 'd0', 'd1', 'd2', 'd0/e', 'd1/f'];
 const seconds = Number(process.argv[3]);
@@ -50,6 +50,38 @@ function writeKept(): void {
   fs.closeSync(fd);
 }
 
+const XATTRS = ['user.a', 'user.b', 'trusted.c'];
+
+function setXattr(path: string): void {
+  const value = Buffer.alloc(pick([0, 20, 1500]), random(256));
+  setxattr(cString(path), cString(pick(XATTRS)), value, value.length, 0);
+}
+
+/** Owner, one user, group, mask, others. */
+function setAcl(path: string, kind: string): void {
+  const acl = Buffer.alloc(4 + 5 * 8);
+  acl.writeUInt32LE(2, 0);
+  [1, 2, 4, 0x10, 0x20].forEach((tag, index) => {
+    acl.writeUInt16LE(tag, 4 + index * 8);
+    acl.writeUInt16LE(random(8), 6 + index * 8);
+    acl.writeInt32LE(tag === 2 ? 1000 : -1, 8 + index * 8);
+  });
+  setxattr(cString(path), cString(`system.posix_acl_${kind}`), acl, acl.length, 0);
+}
+
+function unnamed(path: string): void {
+  const fd = openat(AT_FDCWD, cString('.'), O_RDWR | O_TMPFILE, 0o640);
+  if (fd < 0) return;
+  try {
+    fs.writeSync(fd, Buffer.alloc(pick([10, 70_000]), random(256)));
+    fs.fchmodSync(fd, 0o666);
+    if (random(3) > 0) linkat(fd, cString(''), AT_FDCWD, cString(path), AT_EMPTY_PATH);
+    fs.writeSync(fd, 'after');
+  } finally {
+    close(fd);
+  }
+}
+
 const ACTIONS: readonly (() => void)[] = [
   () => write(name()),
   () => write(name()),
@@ -68,6 +100,12 @@ const ACTIONS: readonly (() => void)[] = [
   () => fs.renameSync(directory(), directory()),
   () => withFile(name(), (fd) => fallocate(fd, pick([0, 1, 3, 16]), 4096 * random(40), 4096 * (1 + random(20)))),
   () => fs.utimesSync(name(), random(1e9), random(1e9)),
+  () => setXattr(pick([name, directory])()),
+  () => removexattr(cString(name()), cString(pick(XATTRS))),
+  () => setAcl(pick([name, directory])(), 'access'),
+  () => setAcl(directory(), 'default'),
+  () => unnamed(name()),
+  () => renameat2(AT_FDCWD, cString(name()), AT_FDCWD, cString(name()), RENAME_WHITEOUT),
 ];
 
 const end = performance.now() + seconds * 1000;

@@ -7,6 +7,7 @@ import type { DirtySet, RecentSet } from '../journal/dirty-set.js';
 import type { Handle } from '../store/handle.js';
 import type { Store } from '../store/store.js';
 import type { PeerRequests } from '../primary/pipeline.js';
+import { atimeOf, mtimeOf } from '../secondary/times.js';
 import { STAMPS_MAX } from '../wire/limits.js';
 import type { Stamp } from '../wire/messages.js';
 import type { RoleSurroundings } from './surroundings.js';
@@ -99,12 +100,7 @@ function stampsOf(store: Store, set: DirtySet): Stamp[] {
   for (const handle of handles) {
     const object = store.readId(handle);
     if (object <= 0n || store.attributes(handle) < 0 || store.stat.nlink === 0) continue;
-    const { stat } = store;
-    stamps.push({
-      object,
-      atime: { seconds: Number(stat.atimeSeconds), nanoseconds: stat.atimeNanoseconds },
-      mtime: { seconds: Number(stat.mtimeSeconds), nanoseconds: stat.mtimeNanoseconds },
-    });
+    stamps.push({ object, atime: atimeOf(store.stat), mtime: mtimeOf(store.stat) });
   }
   return stamps;
 }

@@ -30,6 +30,9 @@ export class RequestBuffer {
   get gid(): number {
     return this.words[7] as number;
   }
+  get pid(): number {
+    return this.words[8] as number;
+  }
   word(at: number): number {
     return this.words[at >> 2] as number;
   }
@@ -56,6 +59,8 @@ export class FuseDevice {
   readonly root: number;
   readonly #out = Buffer.from(new ArrayBuffer(OUT_HEADER_BYTES + WRITE_BYTES_MAX));
   readonly #words = new Uint32Array(this.#out.buffer);
+  /** SETXATTR requests carry flags of their own; known since INIT. */
+  hasSetXattrFlags = false;
   /** Payload of the next reply. */
   readonly payload = this.#out.subarray(OUT_HEADER_BYTES);
   readonly #vector = sys.ioVector(this.payload, this.payload.length);
@@ -131,6 +136,19 @@ export class FuseDevice {
     this.#send(to, OUT_HEADER_BYTES + ENTRY_BYTES, 0);
   }
 
+  /** The kernel must not believe what it remembers of a node's attributes and ACLs. */
+  invalidateAttributes(nodeId: number): void {
+    this.payload.writeBigUInt64LE(BigInt(nodeId), 0);
+    this.payload.writeBigInt64LE(ATTRIBUTES_ONLY, 8);
+    this.payload.writeBigInt64LE(0n, 16);
+    const words = this.#words;
+    words[0] = OUT_HEADER_BYTES + 24;
+    words[1] = NOTIFY_INVAL_INODE;
+    words[2] = 0;
+    words[3] = 0;
+    sys.write(this.fd, this.#out, words[0]);
+  }
+
   /** Writes `fuse_entry_out` at `at` (a multiple of 8) of the payload. */
   putEntry(at: number, nodeId: number, generation: number, stat: Stat): void {
     const words = this.#words;
@@ -197,3 +215,6 @@ export class FuseDevice {
 }
 
 const FOPEN_KEEP_CACHE = 2;
+const NOTIFY_INVAL_INODE = 2;
+/** An offset below 0: the content is not concerned. */
+const ATTRIBUTES_ONLY = -1n;

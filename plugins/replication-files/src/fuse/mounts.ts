@@ -17,6 +17,8 @@ import { findHolders, mountsBelow, readMounts, type MountEntry } from './mount-t
 import { WRITE_BYTES_MAX } from './protocol.js';
 
 const RECORD_BLOCK_BYTES = 16 << 10;
+const STATVFS_BYTES = 112;
+const STATVFS_FLAGS_AT = 72;
 export const FUSE_TYPE = 'fuse.holdfast';
 
 interface Recorded {
@@ -113,6 +115,8 @@ export class Mounts {
       call('bind', directory, sys.mount(sys.cString(directory), sys.cString(aside), null, c.MS_BIND, null));
       // Else a mount over the directory would propagate to the aside mount and cover the backing tree.
       call('make private', aside, sys.mount(null, sys.cString(aside), null, c.MS_PRIVATE, null));
+      // What is read here should not change access times on this node alone. Best-effort: a container may not be allowed to.
+      sys.mount(null, sys.cString(aside), null, c.MS_REMOUNT | c.MS_BIND | c.MS_NOATIME | optionsOf(aside), null);
     }
     return this.#asides;
   }
@@ -236,6 +240,16 @@ export class Mounts {
       // As said above.
     }
   }
+}
+
+/** Options of a bind mount that a remount would drop: read-only, nosuid, nodev, noexec. */
+function optionsOf(path: string): number {
+  const fd = sys.openat(c.AT_FDCWD, sys.cString(path), c.O_RDONLY | c.O_DIRECTORY | c.O_CLOEXEC, 0);
+  if (fd < 0) return 0;
+  const statvfs = Buffer.alloc(STATVFS_BYTES);
+  const outcome = sys.fstatvfs(fd, statvfs);
+  sys.close(fd);
+  return outcome < 0 ? 0 : Number(statvfs.readBigUInt64LE(STATVFS_FLAGS_AT)) & (c.MS_RDONLY | c.MS_NOSUID | c.MS_NODEV | c.MS_NOEXEC);
 }
 
 function stacked(path: string): number {

@@ -62,6 +62,10 @@ export const FATTR_ATIME = 16;
 export const FATTR_MTIME = 32;
 export const FATTR_ATIME_NOW = 128;
 export const FATTR_MTIME_NOW = 256;
+/** The caller may not keep setuid and setgid. */
+export const FATTR_KILL_SUIDGID = 1 << 11;
+/** `fuse_write_in.write_flags`: the same. */
+export const WRITE_KILL_SUIDGID = 1 << 2;
 
 export const FSYNC_FDATASYNC = 1;
 
@@ -71,38 +75,55 @@ const KERNEL_MINOR_MAX = 41;
 
 const ASYNC_READ = 1 << 0;
 const BIG_WRITES = 1 << 5;
+const DONT_MASK = 1 << 6;
 const DO_READDIRPLUS = 1 << 13;
 const READDIRPLUS_AUTO = 1 << 14;
 const ASYNC_DIO = 1 << 15;
 const PARALLEL_DIROPS = 1 << 18;
+const POSIX_ACL = 1 << 20;
 const ABORT_ERROR = 1 << 21;
 const MAX_PAGES = 1 << 22;
 const CACHE_SYMLINKS = 1 << 23;
+const HANDLE_KILLPRIV_V2 = 1 << 28;
+export const SETXATTR_EXT = 1 << 29;
 /**
- * What is honoured. Not ATOMIC_O_TRUNC (the kernel then sends the truncation as SETATTR), not HANDLE_KILLPRIV (it sends the cleared
- * setuid as SETATTR too), no writeback cache (a write would be acknowledged before the peer has it), no locks (they stay local).
+ * What is honoured. Not ATOMIC_O_TRUNC (the kernel then sends the truncation as SETATTR), no writeback cache (a write would be
+ * acknowledged before the peer has it), no locks (they stay local). HANDLE_KILLPRIV_V2 because without it the kernel asks for file
+ * capabilities before every single write; setuid and setgid are then cleared here, where the kernel says so.
  */
 const WANTED =
-  ASYNC_READ | BIG_WRITES | DO_READDIRPLUS | READDIRPLUS_AUTO | ASYNC_DIO | PARALLEL_DIROPS | ABORT_ERROR | MAX_PAGES | CACHE_SYMLINKS;
+  ASYNC_READ |
+  BIG_WRITES |
+  DONT_MASK |
+  DO_READDIRPLUS |
+  READDIRPLUS_AUTO |
+  ASYNC_DIO |
+  PARALLEL_DIROPS |
+  POSIX_ACL |
+  ABORT_ERROR |
+  MAX_PAGES |
+  CACHE_SYMLINKS |
+  HANDLE_KILLPRIV_V2 |
+  SETXATTR_EXT;
 
 const BACKGROUND_MAX = 64;
 export const INIT_REPLY_BYTES = 64;
 
-/** Fills `fuse_init_out`. @param request the whole INIT request @param out the reply's payload @returns false: kernel too old */
-export function answerInit(request: Buffer, out: Buffer): boolean {
+/** Fills `fuse_init_out`. @param request the whole INIT request @param out the reply's payload @returns the features in use; undefined: kernel too old */
+export function answerInit(request: Buffer, out: Buffer): number | undefined {
   const major = request.readUInt32LE(40);
   const minor = request.readUInt32LE(44);
-  if (major !== KERNEL_MAJOR || minor < KERNEL_MINOR_MIN) return false;
-  const offered = request.readUInt32LE(52);
+  if (major !== KERNEL_MAJOR || minor < KERNEL_MINOR_MIN) return undefined;
+  const features = request.readUInt32LE(52) & WANTED;
   out.fill(0, 0, INIT_REPLY_BYTES);
   out.writeUInt32LE(KERNEL_MAJOR, 0);
   out.writeUInt32LE(Math.min(minor, KERNEL_MINOR_MAX), 4);
   out.writeUInt32LE(WRITE_BYTES_MAX, 8); // max_readahead
-  out.writeUInt32LE((offered & WANTED) >>> 0, 12);
+  out.writeUInt32LE(features >>> 0, 12);
   out.writeUInt16LE(BACKGROUND_MAX, 16);
   out.writeUInt16LE((BACKGROUND_MAX * 3) / 4, 18); // congestion threshold
   out.writeUInt32LE(WRITE_BYTES_MAX, 20);
   out.writeUInt32LE(1, 24); // time granularity, ns
   out.writeUInt16LE(WRITE_BYTES_MAX / 4096, 28); // max_pages
-  return true;
+  return features;
 }

@@ -12,7 +12,7 @@ import type { Node } from './node-table.js';
 /** Every file system takes a file of this size. */
 const LARGE_BYTES = 2 ** 31;
 
-abstract class ObjectModification implements Modification {
+export abstract class ObjectModification implements Modification {
   readonly to: ReplyTo;
   protected readonly node: Node;
 
@@ -22,13 +22,16 @@ abstract class ObjectModification implements Modification {
   }
 
   prepare(trees: Trees): number {
-    if (this.node.orphan || this.node.isExcluded) return 0;
+    if (this.node.isLocal) return 0;
+    // The peer, where it is not so, would be modified first.
+    const outcome = trees.store.checkMutable(this.node.handle, true);
+    if (outcome < 0) return -outcome;
     const id = trees.nodes.ensureId(this.node);
     return id < 0n ? Number(-id) : 0;
   }
 
   get isLocal(): boolean {
-    return this.node.orphan || this.node.isExcluded;
+    return this.node.isLocal;
   }
 
   get concerns(): readonly Node[] {
@@ -37,6 +40,10 @@ abstract class ObjectModification implements Modification {
 
   cancel(): void {
     // Nothing was assumed.
+  }
+
+  fail(errno: number): void {
+    this.to.device.replyError(this.to, errno);
   }
 
   abstract body(): LiveBody;
@@ -184,6 +191,8 @@ export class AttributeModification extends ObjectModification {
     else this.to.device.replyAttributes(this.to, store.stat);
   }
 }
+
+export const EPOCH: TimeSpec = { seconds: 0, nanoseconds: 0 };
 
 /** Two `struct timespec`; what is undefined stays. */
 export function timesBuffer(atime: TimeSpec | undefined, mtime: TimeSpec | undefined): Buffer {

@@ -12,7 +12,7 @@ import type { TouchRecorder } from '../journal/dirty-set.js';
 import { isDirectory, isRegular, type Handle } from '../store/handle.js';
 import { EXCLUDED_ID, newObjectId } from '../store/store.js';
 import { RENAME_NOREPLACE } from '../system/constants.js';
-import { EEXIST, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EXDEV } from '../system/errno.js';
+import { EEXIST, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV } from '../system/errno.js';
 import type { ReplyTo } from '../fuse/device.js';
 import type { LiveBody, Staged, Trees } from './modification.js';
 import { checkDirectory, ensureIds, NameModification, Victim } from './namespace.js';
@@ -44,11 +44,12 @@ export class CrossingModification extends NameModification {
 
   override prepare(trees: Trees): number {
     if (this.#kind === 'refused') return EXDEV;
-    const refused = super.prepare(trees) || checkDirectory(trees, this.#newParent, this.#newName);
+    const refused = this.prepareName(trees, true) || checkDirectory(trees, this.#newParent, this.#newName, true);
     if (refused !== 0) return refused;
     const { store } = trees;
     const moved = store.lookup(this.parent.handle, this.name);
     if (typeof moved === 'number') return -moved;
+    if (store.stat.isFixed) return EPERM;
     this.#movedHandle = moved;
     this.#isLarge = isRegular(moved) && store.stat.size > STAGED_BYTES_MAX;
     const there = store.lookup(this.#newParent.handle, this.#newName);

@@ -8,15 +8,18 @@ import * as fuse from '../fuse/protocol.js';
 import { Opcode } from '../fuse/protocol.js';
 import * as c from '../system/constants.js';
 import { EAGAIN, EFBIG, EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOSYS, EOPNOTSUPP, EPERM } from '../system/errno.js';
+import { secondsOf } from '../secondary/times.js';
 import type { TimeSpec } from '../wire/messages.js';
-import { AttributeModification, FallocateModification, WriteModification } from './content.js';
+import { AttributeModification, EPOCH, FallocateModification, WriteModification } from './content.js';
 import { CrossingModification } from './crossing.js';
 import { fillDirectory } from './directory.js';
 import type { Trees } from './modification.js';
-import { CreateModification, LinkModification, RemoveModification, RenameModification } from './namespace.js';
+import { CreateModification, CreateUnnamedModification, LinkModification, RemoveModification, RenameModification } from './namespace.js';
 import type { Node } from './node-table.js';
 import type { Pipeline } from './pipeline.js';
 import { renameKind } from './rename-kind.js';
+import { PrivilegeModification, withoutPrivileges } from './privileges.js';
+import { listXattrs, readXattr, removeXattrRequest, setXattrRequest, type XattrModification } from './xattr.js';
 
 /** Requests that are read from one device before others get their turn. */
 const REQUESTS_PER_TURN = 64;
@@ -31,7 +34,16 @@ const FALLOCATE_MODES = [
   c.FALLOC_FL_ZERO_RANGE,
   c.FALLOC_FL_ZERO_RANGE | c.FALLOC_FL_KEEP_SIZE,
 ];
+const RENAME_FLAGS = [0, c.RENAME_NOREPLACE, c.RENAME_EXCHANGE, c.RENAME_WHITEOUT, c.RENAME_WHITEOUT | c.RENAME_NOREPLACE];
 const STATVFS_BYTES = 112;
+
+/** What a request asks to be created; the name is at `nameAt` of it. */
+interface Wanted {
+  readonly mode: number;
+  readonly umask: number;
+  readonly rdev?: number;
+  readonly nameAt: number;
+}
 
 export class FileSystem {
   readonly #trees: Trees;
@@ -70,9 +82,7 @@ export class FileSystem {
     const to = device.replyTo(request);
     switch (request.opcode as Opcode) {
       case Opcode.Init:
-        if (fuse.answerInit(request.bytes, device.payload)) device.reply(to, fuse.INIT_REPLY_BYTES);
-        else device.replyError(to, EIO);
-        return;
+        return this.#init(device, to, request);
       case Opcode.Forget:
         this.#trees.nodes.forget(device.root, request.nodeId, request.long(40));
         return;
@@ -117,13 +127,18 @@ export class FileSystem {
       case Opcode.FAllocate:
         return this.#fallocate(to, this.#node(device, request), request);
       case Opcode.Create:
-        return this.#create(device, to, request, c.S_IFREG | (request.word(44) & 0o7777), 0, 56, true);
+        return this.#create(device, to, request, { mode: c.S_IFREG | (request.word(44) & 0o7777), umask: request.word(48), nameAt: 56 });
       case Opcode.MkNod:
-        return this.#create(device, to, request, request.word(40), request.word(44), 56, false);
+        return this.#create(device, to, request, {
+          mode: request.word(40),
+          rdev: request.word(44),
+          umask: request.word(48),
+          nameAt: 56,
+        });
       case Opcode.MkDir:
-        return this.#create(device, to, request, c.S_IFDIR | (request.word(40) & 0o7777), 0, 48, false);
+        return this.#create(device, to, request, { mode: c.S_IFDIR | (request.word(40) & 0o7777), umask: request.word(44), nameAt: 48 });
       case Opcode.Symlink:
-        return this.#create(device, to, request, c.S_IFLNK | 0o777, 0, 40, false);
+        return this.#create(device, to, request, { mode: c.S_IFLNK | 0o777, umask: 0, nameAt: 40 });
       case Opcode.Link: {
         const object = this.#trees.nodes.get(device.root, request.word(40));
         this.#pipeline.submit(new LinkModification(to, this.#node(device, request), request.name(48), object));
@@ -142,16 +157,19 @@ export class FileSystem {
         device.replyError(to, 0);
         return;
       case Opcode.TmpFile:
-        device.replyError(to, EOPNOTSUPP);
-        return;
-      // ENOSYS tells the kernel never to ask again: opening needs no message, attributes of other names do not exist here.
+        return this.#createUnnamed(device, to, request);
+      case Opcode.GetXattr:
+        return this.#number(to, readXattr(this.#trees.store, device, this.#node(device, request), request));
+      case Opcode.ListXattr:
+        return this.#number(to, listXattrs(this.#trees.store, device, this.#node(device, request), request));
+      case Opcode.SetXattr:
+        return this.#changeXattr(to, setXattrRequest(to, this.#node(device, request), request));
+      case Opcode.RemoveXattr:
+        return this.#changeXattr(to, removeXattrRequest(to, this.#node(device, request), request));
+      // ENOSYS tells the kernel never to ask again: opening needs no message.
       case Opcode.Open:
       case Opcode.OpenDir:
       case Opcode.Flush:
-      case Opcode.SetXattr:
-      case Opcode.GetXattr:
-      case Opcode.ListXattr:
-      case Opcode.RemoveXattr:
       default:
         device.replyError(to, ENOSYS);
     }
@@ -159,6 +177,18 @@ export class FileSystem {
 
   #node(device: FuseDevice, request: RequestBuffer): Node {
     return this.#trees.nodes.get(device.root, request.nodeId);
+  }
+
+  #init(device: FuseDevice, to: ReplyTo, request: RequestBuffer): void {
+    const features = fuse.answerInit(request.bytes, device.payload);
+    device.hasSetXattrFlags = ((features ?? 0) & fuse.SETXATTR_EXT) !== 0;
+    if (features === undefined) device.replyError(to, EIO);
+    else device.reply(to, fuse.INIT_REPLY_BYTES);
+  }
+
+  #changeXattr(to: ReplyTo, change: XattrModification | number): void {
+    if (typeof change === 'number') to.device.replyError(to, change);
+    else this.#pipeline.submit(change);
   }
 
   #number(to: ReplyTo, outcome: number): void {
@@ -229,6 +259,10 @@ export class FileSystem {
       device.replyError(to, EFBIG);
       return;
     }
+    if (request.word(60) & fuse.WRITE_KILL_SUIDGID) {
+      const mode = this.#clearedMode(node, request);
+      if (mode !== undefined) this.#pipeline.submit(new PrivilegeModification(to, node, mode));
+    }
     if (length <= COPY_BYTES_MAX) {
       const kept = this.#pipeline.flow === 'alone' ? undefined : Buffer.from(data);
       if (kept !== undefined) {
@@ -244,6 +278,14 @@ export class FileSystem {
       if (this.#buffersInUse === BUFFERS_MAX - 1) this.#onBufferFree();
     };
     this.#pipeline.submit(new WriteModification(to, node, offset, data, release));
+  }
+
+  /** The mode without what the caller may not keep; undefined: nothing is to be cleared. */
+  #clearedMode(node: Node, request: RequestBuffer): number | undefined {
+    const { store } = this.#trees;
+    if (store.attributes(node.handle) < 0) return undefined;
+    const mode = withoutPrivileges(store.stat.mode, store.stat.gid, request);
+    return mode === store.stat.mode ? undefined : mode;
   }
 
   #statfs(device: FuseDevice, to: ReplyTo): void {
@@ -276,14 +318,19 @@ export class FileSystem {
     const time = (isNow: boolean, seconds: number, nanoseconds: number): TimeSpec =>
       isNow && now !== undefined
         ? now
-        : { seconds: representable(request.bytes.readBigInt64LE(seconds)), nanoseconds: request.word(nanoseconds) };
+        : { seconds: secondsOf(request.bytes.readBigInt64LE(seconds)), nanoseconds: request.word(nanoseconds) };
     if (flags & fuse.FATTR_ATIME_NOW) valid |= fuse.FATTR_ATIME;
     if (flags & fuse.FATTR_MTIME_NOW) valid |= fuse.FATTR_MTIME;
     const isAtime = (valid & fuse.FATTR_ATIME) !== 0;
     const isMtime = (valid & fuse.FATTR_MTIME) !== 0;
+    // A change of owner, and what a write or fallocate is about to clear: that request has no field at all.
+    const kills = request.uid !== 0 && (valid === 0 || (valid & (fuse.FATTR_UID | fuse.FATTR_GID)) !== 0);
+    const truncates = (flags & fuse.FATTR_KILL_SUIDGID) !== 0 && (valid & fuse.FATTR_SIZE) !== 0;
+    const cleared = (kills || truncates) && (valid & fuse.FATTR_MODE) === 0 ? this.#clearedMode(node, request) : undefined;
+    if (cleared !== undefined) valid |= fuse.FATTR_MODE;
     const wanted = {
       valid,
-      mode: request.word(108),
+      mode: cleared ?? request.word(108),
       uid: request.word(116),
       gid: request.word(120),
       size: valid & fuse.FATTR_SIZE ? request.long(56) : 0,
@@ -306,7 +353,8 @@ export class FileSystem {
     else this.#pipeline.submit(new FallocateModification(to, node, mode, offset, length));
   }
 
-  #create(device: FuseDevice, to: ReplyTo, request: RequestBuffer, mode: number, rdev: number, nameAt: number, opens: boolean): void {
+  #create(device: FuseDevice, to: ReplyTo, request: RequestBuffer, wanted: Wanted): void {
+    const { mode, rdev = 0, umask, nameAt } = wanted;
     const name = request.name(nameAt);
     const parent = this.#node(device, request);
     if (name.length > c.NAME_BYTES_MAX) {
@@ -314,8 +362,16 @@ export class FileSystem {
       return;
     }
     const target = (mode & c.S_IFMT) === c.S_IFLNK ? Buffer.from(request.name(nameAt + name.length + 1)) : undefined;
-    const object = { mode, uid: request.uid, gid: request.gid, rdev, target };
-    this.#pipeline.submit(new CreateModification(to, parent, name, object, opens));
+    const permitted = this.#trees.store.creationMode(parent.handle, mode, umask);
+    const object = { mode: permitted, uid: request.uid, gid: request.gid, rdev, target };
+    this.#pipeline.submit(new CreateModification(to, parent, name, object, request.opcode === Opcode.Create));
+  }
+
+  #createUnnamed(device: FuseDevice, to: ReplyTo, request: RequestBuffer): void {
+    const parent = this.#node(device, request);
+    const mode = this.#trees.store.creationMode(parent.handle, c.S_IFREG | (request.word(44) & 0o7777), request.word(48));
+    const object = { mode, uid: request.uid, gid: request.gid, rdev: 0, target: undefined };
+    this.#pipeline.submit(new CreateUnnamedModification(to, parent, object));
   }
 
   #rename(device: FuseDevice, to: ReplyTo, request: RequestBuffer, flags: number, nameAt: number): void {
@@ -324,13 +380,13 @@ export class FileSystem {
     const name = request.name(nameAt);
     const newName = request.name(nameAt + name.length + 1);
     if (name.length > c.NAME_BYTES_MAX || newName.length > c.NAME_BYTES_MAX) device.replyError(to, ENAMETOOLONG);
-    else if (flags !== 0 && flags !== c.RENAME_NOREPLACE && flags !== c.RENAME_EXCHANGE) device.replyError(to, EINVAL);
+    else if (!RENAME_FLAGS.includes(flags)) device.replyError(to, EINVAL);
     else if (this.#trees.store.isReserved(newParent.handle, newName)) device.replyError(to, EPERM);
     else {
       const kind = renameKind(this.#trees, { directory: parent.handle, name }, { directory: newParent.handle, name: newName }, flags);
       this.#pipeline.submit(
         kind === 'same'
-          ? new RenameModification(to, parent, name, newParent, newName, flags)
+          ? new RenameModification(to, parent, name, newParent, newName, flags, { uid: request.uid, gid: request.gid })
           : new CrossingModification(to, parent, name, newParent, newName, flags, kind),
       );
     }
@@ -341,13 +397,6 @@ export class FileSystem {
 function isTooLarge(size: number): boolean {
   return size > Number.MAX_SAFE_INTEGER;
 }
-
-/** A time that the wire can carry. A disk keeps even less, and takes the nearest that it can: so does this. */
-function representable(seconds: bigint): number {
-  return Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Number(seconds)));
-}
-
-const EPOCH: TimeSpec = { seconds: 0, nanoseconds: 0 };
 
 function currentTime(): TimeSpec {
   const ms = performance.timeOrigin + performance.now();

@@ -50,6 +50,8 @@ export interface Modification {
   touch(recorder: TouchRecorder): void;
   /** Answers the kernel after a successful `apply`. */
   reply(trees: Trees): void;
+  /** Tells the kernel that it failed. @param errno positive */
+  fail(errno: number): void;
   /** It will not be applied, or it failed: undoes what `prepare` assumed. */
   cancel(trees: Trees): void;
 }

@@ -3,8 +3,8 @@ import type { ReplyTo } from '../fuse/device.js';
 import type { TouchRecorder } from '../journal/dirty-set.js';
 import type { Boundary } from '../boundary/boundary.js';
 import { isDirectory, type Handle } from '../store/handle.js';
-import { EXCLUDED_ID, newObjectId, type NewObject } from '../store/store.js';
-import { RENAME_EXCHANGE, S_IFDIR, S_IFMT } from '../system/constants.js';
+import { EXCLUDED_ID, newObjectId, type NewObject, type Whiteout } from '../store/store.js';
+import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT, S_IFDIR, S_IFMT } from '../system/constants.js';
 import { ENOENT, ENOTEMPTY, EPERM, ESTALE, EXDEV } from '../system/errno.js';
 import type { LiveBody, Modification, Trees } from './modification.js';
 import type { Node } from './node-table.js';
@@ -24,8 +24,17 @@ export abstract class NameModification implements Modification {
   }
 
   prepare(trees: Trees): number {
+    return this.prepareName(trees, false);
+  }
+
+  /** @param loses a name of the directory goes */
+  protected prepareName(trees: Trees, loses: boolean): number {
     this.#boundary = trees.boundary;
-    return checkDirectory(trees, this.parent, this.name);
+    return checkDirectory(trees, this.parent, this.name, loses);
+  }
+
+  fail(errno: number): void {
+    this.to.device.replyError(this.to, errno);
   }
 
   get isLocal(): boolean {
@@ -52,19 +61,19 @@ export abstract class NameModification implements Modification {
 }
 
 export class CreateModification extends NameModification {
-  readonly #object: NewObject;
+  protected readonly object: NewObject;
   readonly #opens: boolean;
-  #node: Node | undefined;
+  protected node: Node | undefined;
 
   /** @param opens the request was CREATE: the answer carries an open file too */
   constructor(to: ReplyTo, parent: Node, name: Buffer, object: Omit<NewObject, 'id'>, opens: boolean) {
     super(to, parent, name);
-    this.#object = { ...object, id: newObjectId() };
+    this.object = { ...object, id: newObjectId() };
     this.#opens = opens;
   }
 
   protected get isOfDirectory(): boolean {
-    return (this.#object.mode & S_IFMT) === S_IFDIR;
+    return (this.object.mode & S_IFMT) === S_IFDIR;
   }
 
   override prepare(trees: Trees): number {
@@ -73,7 +82,7 @@ export class CreateModification extends NameModification {
   }
 
   body(): LiveBody {
-    const { mode, uid, gid, rdev, target, id } = this.#object;
+    const { mode, uid, gid, rdev, target, id } = this.object;
     return { kind: 'create', parent: this.parent.id, name: this.name, object: id, mode, uid, gid, rdev, target: target ?? NOTHING };
   }
 
@@ -82,23 +91,27 @@ export class CreateModification extends NameModification {
 
   apply({ store, nodes }: Trees): number {
     const isExcluded = this.isLocal;
-    const handle = store.create(this.parent.handle, this.name, isExcluded ? { ...this.#object, id: EXCLUDED_ID } : this.#object);
+    const handle = store.create(this.parent.handle, this.name, isExcluded ? { ...this.object, id: EXCLUDED_ID } : this.object);
     if (typeof handle === 'number') return handle;
-    this.#node = nodes.meet(this.parent, this.name, handle);
-    if (isExcluded) return 0;
-    this.#node.id = this.#object.id;
-    this.#node.introducedIn = this.createdInSession;
+    const node = nodes.meet(this.parent, this.name, handle);
+    this.node = isExcluded ? node : this.known(node);
     return 0;
   }
 
   override touch(recorder: TouchRecorder): void {
     super.touch(recorder);
     // Its times are those of this node until a checkpoint: a resync before that must look at it, also when the peer has the object.
-    if (this.#node !== undefined) recorder.touchAttributes(this.#node.handle, this.parent.handle, this.name);
+    if (this.node !== undefined) recorder.touchAttributes(this.node.handle, this.parent.handle, this.name);
+  }
+
+  protected known(node: Node): Node {
+    node.id = this.object.id;
+    node.introducedIn = this.createdInSession;
+    return node;
   }
 
   override reply({ store }: Trees): void {
-    const node = this.#node as Node;
+    const node = this.node as Node;
     // `store.stat` was filled by the creation, but the journal may have used it since.
     if (store.attributes(node.handle) < 0) {
       this.to.device.replyError(this.to, ESTALE);
@@ -106,6 +119,36 @@ export class CreateModification extends NameModification {
     }
     if (this.#opens) this.to.device.replyCreated(this.to, node.nodeId, node.generation, store.stat);
     else this.to.device.replyEntry(this.to, node.nodeId, node.generation, store.stat);
+  }
+}
+
+/** O_TMPFILE: the peer makes an object without a name too, so that what is written to it is there when it gets one. */
+export class CreateUnnamedModification extends CreateModification {
+  constructor(to: ReplyTo, parent: Node, object: Omit<NewObject, 'id'>) {
+    super(to, parent, NOTHING, object, true);
+  }
+
+  override body(): LiveBody {
+    const { mode, uid, gid, rdev, id } = this.object;
+    return { kind: 'create-unnamed', parent: this.parent.id, object: id, mode, uid, gid, rdev, target: NOTHING };
+  }
+
+  /** It has no name that could be excluded. */
+  override get isLocal(): boolean {
+    return this.parent.isExcluded;
+  }
+
+  override apply({ store, nodes }: Trees): number {
+    const isExcluded = this.isLocal;
+    const handle = store.createUnnamed(this.parent.handle, isExcluded ? { ...this.object, id: EXCLUDED_ID } : this.object);
+    if (typeof handle === 'number') return handle;
+    const node = nodes.meetUnnamed(handle);
+    this.node = isExcluded ? node : this.known(node);
+    return 0;
+  }
+
+  override touch(): void {
+    // Nothing of it outlives a crash of either node.
   }
 }
 
@@ -123,8 +166,11 @@ export class LinkModification extends NameModification {
 
   override prepare(trees: Trees): number {
     if (this.#object.orphan) return ENOENT;
+    const outcome = trees.store.checkMutable(this.#object.handle, true);
+    if (outcome < 0) return -outcome;
     // One file on both sides of the boundary would be replicated and not.
-    if (this.#object.isExcluded !== trees.boundary.excludes(this.parent.handle, this.name, false)) return EXDEV;
+    const isOutside = trees.boundary.excludes(this.parent.handle, this.name, false);
+    if (!this.#object.unnamed && this.#object.isExcluded !== isOutside) return EXDEV;
     this.concerns = [this.parent, this.#object];
     // `touch` names the directories of all its names by id.
     const failed = ensureIds(trees, [this.#object, ...this.#object.names.map(({ parent }) => parent)]);
@@ -137,7 +183,16 @@ export class LinkModification extends NameModification {
 
   apply({ store, nodes }: Trees): number {
     const outcome = store.link(this.#object.handle, this.parent.handle, this.name);
-    if (outcome >= 0) nodes.meet(this.parent, this.name, this.#object.handle);
+    if (outcome < 0) return outcome;
+    if (this.#object.unnamed && this.isLocal) {
+      // The peer made it too, and will not hear of its name.
+      nodes.onUnnamedGone(this.#object);
+      store.writeId(this.#object.handle, EXCLUDED_ID);
+      this.#object.id = 0n;
+      this.#object.introducedIn = 0;
+    }
+    nodes.named(this.#object);
+    nodes.meet(this.parent, this.name, this.#object.handle);
     return outcome;
   }
 
@@ -199,10 +254,11 @@ export class RemoveModification extends NameModification {
   }
 
   override prepare(trees: Trees): number {
-    const refused = super.prepare(trees);
+    const refused = this.prepareName(trees, true);
     if (refused !== 0) return refused;
     const handle = trees.store.lookup(this.parent.handle, this.name);
     if (typeof handle === 'number') return -handle;
+    if (trees.store.stat.isFixed) return EPERM;
     // What is in it may be excluded: the peer would not see that it must not go.
     if (this.#isDirectory && trees.boundary.applies(handle) && !isEmpty(trees.store, handle)) return ENOTEMPTY;
     this.#victim = new Victim(trees, handle);
@@ -239,20 +295,25 @@ export class RenameModification extends NameModification {
   #isNothing = false;
   /** Of the boundary, when it was looked at. */
   #version = 0;
+  readonly #whiteout: Whiteout;
+  #left: Handle | undefined;
 
-  constructor(to: ReplyTo, parent: Node, name: Buffer, newParent: Node, newName: Buffer, flags: number) {
+  /** @param owner of the whiteout that is left, if `flags` say so */
+  constructor(to: ReplyTo, parent: Node, name: Buffer, newParent: Node, newName: Buffer, flags: number, owner: Omit<Whiteout, 'id'>) {
     super(to, parent, name);
+    this.#whiteout = { ...owner, id: newObjectId() };
     this.#newParent = newParent;
     this.#newName = Buffer.from(newName);
     this.#flags = flags;
   }
 
   override prepare(trees: Trees): number {
-    const refused = super.prepare(trees) || checkDirectory(trees, this.#newParent, this.#newName);
+    const refused = this.prepareName(trees, true) || checkDirectory(trees, this.#newParent, this.#newName, true);
     if (refused !== 0) return refused;
     const { store, nodes } = trees;
     const moved = store.lookup(this.parent.handle, this.name);
     if (typeof moved === 'number') return -moved;
+    if (store.stat.isFixed) return EPERM;
     this.#movedHandle = moved;
     this.#version = trees.boundary.version;
     this.#moved = nodes.find(moved);
@@ -260,12 +321,13 @@ export class RenameModification extends NameModification {
     const concerns = [this.parent, this.#newParent];
     if (this.#moved !== undefined) concerns.push(this.#moved);
     if (typeof there !== 'number') {
+      if (store.stat.isFixed) return EPERM;
       // Two names of one object: POSIX wants nothing to happen.
       this.#isNothing = there === moved;
       if (this.#flags & RENAME_EXCHANGE) {
         this.#exchanged = nodes.find(there);
         if (this.#exchanged !== undefined) concerns.push(this.#exchanged);
-      } else if (!this.#isNothing && this.#flags === 0) {
+      } else if (!this.#isNothing && (this.#flags & RENAME_NOREPLACE) === 0) {
         if (isDirectory(there) && trees.boundary.applies(there) && !isEmpty(store, there)) return ENOTEMPTY;
         this.#replaced = new Victim(trees, there);
         concerns.push(...this.#replaced.toIntroduce);
@@ -276,14 +338,11 @@ export class RenameModification extends NameModification {
   }
 
   body(): LiveBody {
-    return {
-      kind: 'rename',
-      parent: this.parent.id,
-      name: this.name,
-      newParent: this.#newParent.id,
-      newName: this.#newName,
-      flags: this.#flags,
-    };
+    const flags = this.#flags & ~RENAME_WHITEOUT;
+    const names = { parent: this.parent.id, name: this.name, newParent: this.#newParent.id, newName: this.#newName, flags };
+    if (flags === this.#flags) return { kind: 'rename', ...names };
+    const { uid, gid, id } = this.#whiteout;
+    return { kind: 'whiteout', ...names, object: id, uid, gid };
   }
 
   protected get isOfDirectory(): boolean {
@@ -296,10 +355,10 @@ export class RenameModification extends NameModification {
   }
 
   apply(trees: Trees): number {
-    const { store, nodes } = trees;
+    const { nodes } = trees;
     // A directory above was moved while this waited.
     if (this.#version !== trees.boundary.version && this.#crosses(trees)) return -EXDEV;
-    const outcome = store.rename(this.parent.handle, this.name, this.#newParent.handle, this.#newName, this.#flags);
+    const outcome = this.#move(trees);
     if (outcome < 0 || this.#isNothing) return outcome;
     this.#replaced?.gone(trees, this.#newParent, this.#newName);
     // The new name first: a directory without any name would be dropped from the table.
@@ -310,9 +369,20 @@ export class RenameModification extends NameModification {
     return outcome;
   }
 
+  #move({ store }: Trees): number {
+    const { handle: from } = this.parent;
+    const { handle: to } = this.#newParent;
+    if ((this.#flags & RENAME_WHITEOUT) === 0) return store.rename(from, this.name, to, this.#newName, this.#flags);
+    const left = store.whiteout(from, this.name, to, this.#newName, this.#flags & ~RENAME_WHITEOUT, this.#whiteout);
+    if (typeof left === 'number') return left;
+    this.#left = left;
+    return 0;
+  }
+
   override touch(recorder: TouchRecorder): void {
     super.touch(recorder);
     recorder.touchName(this.#newParent.handle, this.#newParent.id, this.#newName);
+    if (this.#left !== undefined) recorder.touchAttributes(this.#left, this.parent.handle, this.name);
     // Other names of a file that moved: the resync finds it by its id under any of them.
     if (this.#moved === undefined || isDirectory(this.#movedHandle)) return;
     recorder.touchAttributes(this.#movedHandle, this.#newParent.handle, this.#newName);
@@ -325,10 +395,12 @@ export class RenameModification extends NameModification {
 
 const NOTHING = Buffer.alloc(0);
 
-/** @returns 0 or the errno for the application */
-export function checkDirectory(trees: Trees, parent: Node, name: Buffer): number {
+/** @param loses a name of it goes @returns 0 or the errno for the application */
+export function checkDirectory(trees: Trees, parent: Node, name: Buffer, loses: boolean): number {
   if (parent.orphan) return ENOENT;
   if (trees.store.isReserved(parent.handle, name)) return EPERM;
+  const outcome = trees.store.checkMutable(parent.handle, loses);
+  if (outcome < 0) return -outcome;
   if (parent.isExcluded) return 0;
   const id = trees.nodes.ensureId(parent);
   return id < 0n ? Number(-id) : 0;

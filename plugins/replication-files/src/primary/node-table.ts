@@ -33,6 +33,13 @@ export class Node {
   orphan = false;
   /** Every known name is outside of what is replicated: modified locally only. */
   isExcluded = false;
+  /** Has no name yet (O_TMPFILE): kept alive by a pinned descriptor. */
+  unnamed = false;
+
+  /** Modified without the peer, which does not have it. */
+  get isLocal(): boolean {
+    return this.orphan || this.isExcluded || (this.unnamed && this.introducedIn === 0);
+  }
 
   constructor(nodeId: number, generation: number, handle: Handle) {
     this.nodeId = nodeId;
@@ -49,6 +56,8 @@ export class NodeTable {
   readonly #free: number[] = [];
   readonly #byHandle = new Map<Handle, Node>();
   #generation = 0;
+  /** The kernel has forgotten an object that never got a name. */
+  onUnnamedGone: (node: Node) => void = () => undefined;
 
   constructor(store: Store, boundary: Boundary) {
     this.#store = store;
@@ -79,16 +88,33 @@ export class NodeTable {
 
   /** The node of what was found (or made) under a name. The kernel counts one lookup more. */
   meet(parent: Node, name: Uint8Array, handle: Handle): Node {
-    let node = this.#byHandle.get(handle);
-    if (node === undefined) {
-      const nodeId = this.#free.pop() ?? this.#slots.length;
-      this.#generation = (this.#generation + 1) >>> 0;
-      node = new Node(nodeId, this.#generation, handle);
-      this.#slots[nodeId] = node;
-      this.#byHandle.set(handle, node);
-    }
+    const node = this.#byHandle.get(handle) ?? this.#add(handle);
     node.lookups += 1;
     this.addName(node, parent, name);
+    return node;
+  }
+
+  /** The node of a new object without a name, whose handle is pinned. The kernel counts one lookup. */
+  meetUnnamed(handle: Handle): Node {
+    const node = this.#add(handle);
+    node.lookups = 1;
+    node.unnamed = true;
+    return node;
+  }
+
+  /** It has a name now. */
+  named(node: Node): void {
+    if (!node.unnamed) return;
+    node.unnamed = false;
+    this.#store.unpin(node.handle);
+  }
+
+  #add(handle: Handle): Node {
+    const nodeId = this.#free.pop() ?? this.#slots.length;
+    this.#generation = (this.#generation + 1) >>> 0;
+    const node = new Node(nodeId, this.#generation, handle);
+    this.#slots[nodeId] = node;
+    this.#byHandle.set(handle, node);
     return node;
   }
 
@@ -142,9 +168,15 @@ export class NodeTable {
     return fresh;
   }
 
-  /** Ids are read again when they are needed: a comparison may have given objects new ones. */
+  /**
+   * A new session. Ids are read again when they are needed: a comparison may have given objects new ones. A peer knows nothing of what had
+   * no name when it was brought up to date.
+   */
   forgetIds(): void {
-    for (const node of this.#byHandle.values()) if (!this.isRoot(node)) node.id = 0n;
+    for (const node of this.#byHandle.values()) {
+      if (!this.isRoot(node)) node.id = 0n;
+      if (node.unnamed) node.introducedIn = 0;
+    }
   }
 
   /** Keeps an object alive whose last name goes. @returns false if it is gone already */
@@ -177,6 +209,11 @@ export class NodeTable {
     this.#slots[node.nodeId] = undefined;
     this.#free.push(node.nodeId);
     this.#byHandle.delete(node.handle);
+    if (node.unnamed) {
+      this.onUnnamedGone(node);
+      this.named(node);
+      this.#store.release(node.handle);
+    }
     if (node.orphan) {
       this.adopt(node);
       this.#store.release(node.handle);

@@ -97,6 +97,11 @@ export class Pipeline {
   constructor(trees: Trees, around: Surroundings) {
     this.#trees = trees;
     this.#around = around;
+    trees.nodes.onUnnamedGone = (node) => {
+      if (this.#flow === 'connected' && node.introducedIn === this.#session) {
+        this.#peer?.request({ kind: 'forget', object: node.id }, () => undefined);
+      }
+    };
   }
 
   get flow(): Flow {
@@ -122,7 +127,7 @@ export class Pipeline {
     const refused = this.#flow === 'refusing' ? EIO : modification.prepare(this.#trees);
     if (refused !== 0) {
       modification.cancel(this.#trees);
-      modification.to.device.replyError(modification.to, refused);
+      modification.fail(refused);
       return;
     }
     const need = this.#cover(modification);
@@ -173,7 +178,7 @@ export class Pipeline {
     }
     const sync: Sync = { to, node, isDatasync, left: 0, outcome: 0 };
     this.#syncs.add(sync);
-    if (node.orphan || node.isExcluded || (this.#flow !== 'holding' && !this.#isFrozen)) this.#startSync(sync);
+    if (node.isLocal || (this.#flow !== 'holding' && !this.#isFrozen)) this.#startSync(sync);
   }
 
   /** The peer has all that this node has: from now on it is asked first. */
@@ -295,7 +300,7 @@ export class Pipeline {
       return;
     }
     modification.cancel(this.#trees);
-    modification.to.device.replyError(modification.to, -outcome);
+    modification.fail(-outcome);
   }
 
   #sendWhenCovered(entry: Entry): void {
@@ -438,7 +443,7 @@ export class Pipeline {
   }
 
   #startSync(sync: Sync): void {
-    const peer = this.#flow === 'connected' && !sync.node.orphan ? this.#peer : undefined;
+    const peer = this.#flow === 'connected' && !sync.node.isLocal ? this.#peer : undefined;
     // Without an id it was never modified since it has one: the peer has nothing of it that is not durable by checkpoint.
     const asksPeer = peer !== undefined && sync.node.id !== 0n && this.#introduce(peer, sync.node);
     sync.left = asksPeer ? 2 : 1;

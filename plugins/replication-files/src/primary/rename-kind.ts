@@ -4,11 +4,11 @@
  * - `same`: nothing changes its side: one rename on both nodes, or on this one alone.
  * - `out`, `in`: a file leaves what is replicated, or comes into it.
  * - `anew`: a directory crosses, or what is in it is excluded by its path: for the peer the old one goes and a new one comes.
- * - `refused`: an exchange or a file with hard links across the boundary. EXDEV, as between file systems: who renames copies then.
+ * - `refused`: an exchange, a whiteout or a file with hard links across the boundary. EXDEV, as between file systems: who renames copies then.
  */
 import { isDirectory, type Handle } from '../store/handle.js';
 import type { Store } from '../store/store.js';
-import { RENAME_EXCHANGE } from '../system/constants.js';
+import { RENAME_EXCHANGE, RENAME_WHITEOUT } from '../system/constants.js';
 import type { Trees } from './modification.js';
 
 export type RenameKind = 'same' | 'out' | 'in' | 'anew' | 'refused';
@@ -20,6 +20,11 @@ export interface End {
 }
 
 export function renameKind(trees: Trees, from: End, to: End, flags: number): RenameKind {
+  const kind = kindOf(trees, from, to, flags);
+  return kind !== 'same' && (flags & RENAME_WHITEOUT) !== 0 ? 'refused' : kind;
+}
+
+function kindOf(trees: Trees, from: End, to: End, flags: number): RenameKind {
   const { store, boundary } = trees;
   if (!boundary.applies(from.directory)) return 'same';
   const moved = store.lookup(from.directory, from.name);

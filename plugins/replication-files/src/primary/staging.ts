@@ -47,7 +47,19 @@ export function* stagingRequests(store: Store, { handle, id: object }: Staged): 
   const times = VALID.uid | VALID.gid | VALID.atime | VALID.mtime;
   const valid = times | (isLink ? 0 : VALID.mode) | (isRegular(handle) ? VALID.size : 0);
   yield { kind: 'setattr', object, valid, mode: mode & 0o7777, uid, gid, size: isRegular(handle) ? size : 0, atime, mtime };
+  // After the owner, whose change clears capabilities.
+  for (const name of mustList(store.xattrs.names(handle))) {
+    const value = store.xattrs.value(handle, name);
+    if (typeof value === 'number') must(value);
+    else yield { kind: 'setxattr', object, name, value, flags: 0, clearsSetgid: false };
+  }
   if (isRegular(handle)) yield { kind: 'fsync', object, datasync: false };
+}
+
+function mustList(names: string[] | number): string[] {
+  if (typeof names !== 'number') return names;
+  must(names);
+  return [];
 }
 
 function must(outcome: number): number {

@@ -94,6 +94,8 @@ function messageBytes(message: WithoutSeq<ResyncRequest>): number {
   switch (message.kind) {
     case 'data':
       return message.data.length;
+    case 'xattr':
+      return 64 + message.value.length;
     case 'digest':
       // What may have to be sent when the answer comes.
       return message.length;

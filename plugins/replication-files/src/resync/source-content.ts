@@ -5,11 +5,11 @@
  */
 import type { DirtyObject } from '../journal/dirty-set.js';
 import { isRegular, type Handle } from '../store/handle.js';
-import { errnoName, ESTALE } from '../system/errno.js';
+import { ENODATA, errnoName, ESTALE } from '../system/errno.js';
 import { DATA_BYTES_MAX, DIGEST_BYTES, DIGEST_SPAN_BYTES_MAX, GRANULE_BYTES } from '../wire/limits.js';
 import { digestsOf, readContent, segmentAt } from './content.js';
 import { ResyncError, type RequestFlow, type Steps } from './flow.js';
-import type { SourceTree } from './source-tree.js';
+import type { AttributesRequest, SourceTree } from './source-tree.js';
 
 const HOLE_DIGEST = Buffer.alloc(DIGEST_BYTES);
 
@@ -68,12 +68,40 @@ export class ContentSender {
     }
   }
 
-  /** Mode, owner, size and times as they are now; it also makes a new object complete. Nothing for an object that has gone. */
+  /**
+   * Mode, owner, size, times and extended attributes as they are now; it also makes a new object complete. Nothing for an object that has
+   * gone.
+   */
   sendAttributes(handle: Handle, object: bigint): void {
     const request = this.tree.attributes(handle, object);
     if (request === undefined) return;
-    this.flow.request(request);
+    this.#requestAttributes(request, () => {
+      this.#sendWithXattrs(handle, object);
+    });
     this.objectsDone += 1;
+  }
+
+  /** As `sendAttributes`, after every long value: the target lacks at least one. */
+  #sendWithXattrs(handle: Handle, object: bigint): void {
+    const request = this.tree.attributes(handle, object);
+    if (request === undefined) return;
+    for (const xattr of request.xattrs) {
+      const value = 'digest' in xattr ? this.tree.store.xattrs.value(handle, xattr.name) : -ENODATA;
+      if (typeof value !== 'number') this.flow.request({ kind: 'xattr', object, name: xattr.name, value });
+    }
+    this.#requestAttributes(request, () => {
+      throw new ResyncError('the peer does not keep the extended attributes that it is given');
+    });
+  }
+
+  #requestAttributes(request: AttributesRequest, onLacking: () => void): void {
+    this.flow.request(request, (answer) => {
+      if (answer.kind === 'ack' && answer.errno === 0) return;
+      if (answer.kind !== 'ack' || answer.errno !== ENODATA) {
+        throw new ResyncError(`the peer answered attributes with ${answer.kind} ${errnoName(answer.errno)}`);
+      }
+      onLacking();
+    });
   }
 
   *#copySpan(file: Handle, object: bigint, from: number, to: number, punches: boolean): Steps {

@@ -5,9 +5,10 @@ import { newObjectId, type Store } from '../store/store.js';
 import { S_IFLNK } from '../system/constants.js';
 import { errnoName, isGone } from '../system/errno.js';
 import { SYMLINK_BYTES_MAX } from '../wire/limits.js';
-import type { Entry, ResyncRequest } from '../wire/messages.js';
+import type { Entry, ResyncRequest, Xattr } from '../wire/messages.js';
 import { atimeOf, mtimeOf } from '../secondary/times.js';
 import { ResyncError } from './flow.js';
+import { xattrsOf } from './xattrs.js';
 
 /** What is under a name, with what only the source needs to know. */
 export interface Found {
@@ -103,12 +104,22 @@ export class SourceTree {
     return { entry: { name, what: { object, mode, uid, gid, rdev, target } }, handle, size, nlink };
   }
 
-  /** The message that makes mode, owner, size and times the same. Undefined: the object has gone. */
+  /** Extended attributes as they travel. Undefined: the object has gone. @throws ResyncError */
+  xattrs(handle: Handle): Xattr[] | undefined {
+    const xattrs = xattrsOf(this.store, handle);
+    if (typeof xattrs === 'number' && isGone(xattrs)) return undefined;
+    if (typeof xattrs === 'number') throw new ResyncError(`extended attributes cannot be read: ${errnoName(xattrs)}; is the disk broken?`);
+    return xattrs;
+  }
+
+  /** The message that makes mode, owner, size, times and extended attributes the same. Undefined: the object has gone. */
   attributes(handle: Handle, object: bigint): AttributesRequest | undefined {
     if (!this.isAlive(handle)) return undefined;
+    const xattrs = this.xattrs(handle);
+    if (xattrs === undefined) return undefined;
     const { stat } = this.store;
     const { mode, uid, gid } = stat;
     const size = isRegular(handle) ? stat.size : 0;
-    return { kind: 'attributes', object, mode, uid, gid, size, atime: atimeOf(stat), mtime: mtimeOf(stat) };
+    return { kind: 'attributes', object, mode, uid, gid, size, atime: atimeOf(stat), mtime: mtimeOf(stat), xattrs };
   }
 }

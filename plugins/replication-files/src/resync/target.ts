@@ -14,13 +14,14 @@ import { atimeOf, mtimeOf, timesBuffer } from '../secondary/times.js';
 import { isDirectory, isRegular, rootOf, typeOf, type Handle } from '../store/handle.js';
 import type { AttributeChange, Store } from '../store/store.js';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, S_IFLNK, S_IFMT } from '../system/constants.js';
-import { EEXIST, EINVAL, ELOOP, ENOENT, ENOSPC, EOPNOTSUPP, ESTALE, isGone } from '../system/errno.js';
+import { EEXIST, EINVAL, ELOOP, ENODATA, ENOENT, ENOSPC, EOPNOTSUPP, ESTALE, isGone } from '../system/errno.js';
 import { WireError } from '../wire/bytes.js';
 import { SYMLINK_BYTES_MAX } from '../wire/limits.js';
 import { STATUS, type Answer, type Entry, type NewObject, type ResyncRequest, type Status, type TimeSpec } from '../wire/messages.js';
 import { digestsOf } from './content.js';
 import { placeOfDirectory } from './location.js';
 import { isFull, must, Stash, TargetError } from './stash.js';
+import { makeXattrs } from './xattrs.js';
 
 type Of<Kind extends ResyncRequest['kind']> = Extract<ResyncRequest, { kind: Kind }>;
 export type TargetRequest = Exclude<ResyncRequest, Of<'resync-sync'> | Of<'resync-finish'>>;
@@ -77,8 +78,13 @@ export class ResyncTarget {
       case 'digest':
         return this.#digest(request);
       case 'attributes':
-        this.#attributes(request);
+        return { kind: 'ack', seq, errno: this.#attributes(request) ? 0 : ENODATA };
+      case 'xattr': {
+        const handle = this.#known(request.object);
+        if (this.#isAlive(handle))
+          must(`setting the extended attribute ${request.name}`, this.#setXattr(handle, request.name, request.value));
         return { kind: 'ack', seq, errno: 0 };
+      }
     }
   }
 
@@ -330,24 +336,31 @@ export class ResyncTarget {
     return { kind: 'digests', seq, errno: 0, size, digests };
   }
 
-  #attributes({ object, mode, uid, gid, size, atime, mtime }: Of<'attributes'>): void {
+  /** @returns false: an extended attribute that was given by digest is another here */
+  #attributes({ object, mode, uid, gid, size, atime, mtime, xattrs }: Of<'attributes'>): boolean {
     const handle = this.#known(object);
-    if (!this.#isAlive(handle)) return;
+    if (!this.#isAlive(handle)) return true;
     const { stat } = this.#store;
     const isOwnerOther = stat.uid !== uid || stat.gid !== gid;
-    const isTimeOther = !isTime(atimeOf(stat), atime) || !isTime(mtimeOf(stat), mtime);
     const isSizeOther = isRegular(handle) && stat.size !== size;
+    // In this order: another owner or size clears file capabilities, another owner or ACL changes the mode.
+    must('setting owner and size', this.#store.setAttributes(handle, { ...(isOwnerOther && { uid, gid }), ...(isSizeOther && { size }) }));
+    if (!makeXattrs(this.#store, handle, xattrs, (name, value) => this.#setXattr(handle, name, value))) return false;
+    if (!this.#isAlive(handle)) return true;
+    const isTimeOther = !isTime(atimeOf(stat), atime) || !isTime(mtimeOf(stat), mtime);
     const change: AttributeChange = {
-      ...(isOwnerOther && { uid, gid }),
-      // A change of owner clears setuid and setgid.
-      ...((isOwnerOther || stat.mode !== mode) && typeOf(handle) !== S_IFLNK && { mode }),
-      ...(isSizeOther && { size }),
-      ...((isTimeOther || isSizeOther) && { times: timesBuffer(atime, mtime) }),
+      ...(stat.mode !== mode && typeOf(handle) !== S_IFLNK && { mode }),
+      ...(isTimeOther && { times: timesBuffer(atime, mtime) }),
     };
     must('setting attributes', this.#store.setAttributes(handle, change));
-    if (!this.#incomplete.has(handle)) return;
+    if (!this.#incomplete.has(handle)) return true;
     must('writing an id', this.#store.writeId(handle, object));
     this.#incomplete.delete(handle);
+    return true;
+  }
+
+  #setXattr(handle: Handle, name: string, value: Buffer): number {
+    return this.#withSpace(() => this.#store.xattrs.set(handle, name, value, 0));
   }
 }
 

@@ -82,7 +82,7 @@ export class Applier {
   /** The channel has ended: answers of the pool that still come are dropped. */
   close(): void {
     this.#state = 'closed';
-    this.#live.end();
+    this.#live.close();
     this.#target.close();
   }
 
@@ -244,6 +244,11 @@ const LIVE: ReadonlySet<string> = new Set<LiveRequest['kind']>([
   'times',
   'stage',
   'adopt',
+  'create-unnamed',
+  'forget',
+  'setxattr',
+  'removexattr',
+  'whiteout',
 ]);
 
 function isLive(message: Request): message is LiveRequest {

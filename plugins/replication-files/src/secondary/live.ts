@@ -29,6 +29,8 @@ export class DivergedError extends HoldfastError {
 
 export class LiveOperations {
   readonly #incoming: Incoming;
+  /** Objects without a name, pinned: nothing else keeps them alive. */
+  readonly #withoutName = new Map<bigint, Handle>();
 
   constructor(
     private readonly store: Store,
@@ -64,6 +66,16 @@ export class LiveOperations {
         return this.#remove(request);
       case 'rename':
         return this.#rename(request);
+      case 'create-unnamed':
+        return this.#createUnnamed(request);
+      case 'forget':
+        this.#forget(request.object);
+        return 0;
+      case 'whiteout':
+        return this.#whiteout(request);
+      case 'setxattr':
+      case 'removexattr':
+        return this.#changeXattr(request);
       case 'setattr':
         return this.#setAttributes(request);
       case 'write':
@@ -73,6 +85,11 @@ export class LiveOperations {
       case 'times':
         return this.#times(request);
     }
+  }
+
+  /** The session ends: objects that nobody can give a name any more go. */
+  close(): void {
+    for (const object of [...this.#withoutName.keys()]) this.#forget(object);
   }
 
   /** The handle, or undefined when the object was removed before. @throws DivergedError when it was never known */
@@ -149,7 +166,30 @@ export class LiveOperations {
       if (knownParent > 0n) this.recent.touchName(known.parent, knownParent, known.name);
     }
     this.recent.touchName(directory, parent, name);
-    return errnoOf(this.store.link(handle, directory, name));
+    const outcome = this.store.link(handle, directory, name);
+    if (outcome >= 0 && this.#withoutName.delete(object)) {
+      this.store.unpin(handle);
+      this.bindings.moved(handle, directory, name);
+      this.recent.touchAttributes(handle, directory, name);
+    }
+    return errnoOf(outcome);
+  }
+
+  #createUnnamed({ parent, object, mode, uid, gid, rdev }: Of<'create-unnamed'>): number {
+    const handle = this.store.createUnnamed(this.#directory(parent), { mode, uid, gid, rdev, target: undefined, id: object });
+    if (typeof handle === 'number') return -handle;
+    this.bindings.bind(object, handle);
+    this.#withoutName.set(object, handle);
+    return 0;
+  }
+
+  #forget(object: bigint): void {
+    const handle = this.#withoutName.get(object);
+    if (handle === undefined) return;
+    this.#withoutName.delete(object);
+    this.bindings.removed(handle);
+    this.store.unpin(handle);
+    this.store.release(handle);
   }
 
   #remove({ kind, parent, name }: Of<'unlink'> | Of<'rmdir'>): number {
@@ -176,7 +216,27 @@ export class LiveOperations {
     this.store.release(handle);
   }
 
-  #rename({ parent, name, newParent, newName, flags }: Of<'rename'>): number {
+  #rename(request: Of<'rename'>): number {
+    return this.#move(request, (directory, newDirectory) =>
+      this.store.rename(directory, request.name, newDirectory, request.newName, request.flags),
+    );
+  }
+
+  #whiteout(request: Of<'whiteout'>): number {
+    const { name, newName, flags, uid, gid, object } = request;
+    return this.#move(request, (directory, newDirectory) => {
+      const left = this.store.whiteout(directory, name, newDirectory, newName, flags, { uid, gid, id: object });
+      if (typeof left === 'number') return left;
+      this.recent.touchAttributes(left, directory, name);
+      this.bindings.bind(object, left, directory, name);
+      return 0;
+    });
+  }
+
+  #move(
+    { parent, name, newParent, newName, flags }: Of<'rename'> | Of<'whiteout'>,
+    step: (directory: Handle, newDirectory: Handle) => number,
+  ): number {
     const directory = this.#directory(parent);
     const newDirectory = this.#directory(newParent);
     const moved = this.store.lookup(directory, name);
@@ -184,9 +244,9 @@ export class LiveOperations {
     const replacedIsLast = typeof replaced !== 'number' && this.#isLastName(replaced);
     this.recent.touchName(directory, parent, name);
     this.recent.touchName(newDirectory, newParent, newName);
-    let outcome = this.store.rename(directory, name, newDirectory, newName, flags);
+    let outcome = step(directory, newDirectory);
     if (flags === 0 && isInTheWay(outcome) && typeof replaced !== 'number' && this.#discardExcluded(newDirectory, newName, replaced)) {
-      outcome = this.store.rename(directory, name, newDirectory, newName, flags);
+      outcome = step(directory, newDirectory);
     }
     // Two names of one object: rename(2) succeeds and does nothing.
     if (outcome < 0 || typeof moved === 'number' || moved === replaced) return errnoOf(outcome);
@@ -238,6 +298,15 @@ export class LiveOperations {
       }),
     };
     return errnoOf(this.store.setAttributes(handle, change));
+  }
+
+  #changeXattr(request: Of<'setxattr'> | Of<'removexattr'>): number {
+    const handle = this.existing(request.object);
+    if (handle === undefined) return 0;
+    const { parent, name } = this.#place(request.object);
+    this.recent.touchAttributes(handle, parent, name);
+    if (request.kind === 'removexattr') return errnoOf(this.store.xattrs.remove(handle, request.name));
+    return errnoOf(this.store.setXattr(handle, request.name, request.value, request.flags, request.clearsSetgid));
   }
 
   #write({ object, offset, data }: Of<'write'>): number {

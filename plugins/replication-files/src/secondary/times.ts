@@ -19,10 +19,15 @@ function put(out: Buffer, at: number, time: TimeSpec | undefined): void {
   out.writeBigInt64LE(BigInt(time?.nanoseconds ?? UTIME_OMIT), at + 8);
 }
 
+/** Further from 1970 no number is exact, and no application means it: the nearest time that can travel. */
+export function secondsOf(value: bigint): number {
+  return Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Number(value)));
+}
+
 export function atimeOf(stat: Stat): TimeSpec {
-  return { seconds: Number(stat.atimeSeconds), nanoseconds: stat.atimeNanoseconds };
+  return { seconds: secondsOf(stat.atimeSeconds), nanoseconds: stat.atimeNanoseconds };
 }
 
 export function mtimeOf(stat: Stat): TimeSpec {
-  return { seconds: Number(stat.mtimeSeconds), nanoseconds: stat.mtimeNanoseconds };
+  return { seconds: secondsOf(stat.mtimeSeconds), nanoseconds: stat.mtimeNanoseconds };
 }

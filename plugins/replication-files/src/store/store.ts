@@ -11,10 +11,12 @@ import { randomFillSync } from 'node:crypto';
 import { HoldfastError } from '@holdfast/sdk';
 import * as sys from '../system/calls.js';
 import * as c from '../system/constants.js';
-import { EBADF, EEXIST, EINVAL, ENAMETOOLONG, ENODATA, EOPNOTSUPP, EROFS, errnoName } from '../system/errno.js';
+import { EBADF, EEXIST, EINVAL, ENAMETOOLONG, EOPNOTSUPP, EPERM, EROFS, errnoName } from '../system/errno.js';
 import { Stat } from '../system/stat.js';
+import { ACCESS_ACL, DEFAULT_ACL } from '../wire/xattr-names.js';
 import { Descriptors } from './descriptors.js';
-import { handleAt, handleOf, isDirectory, isRegular, rootOf, type Handle } from './handle.js';
+import { handleAt, handleOf, isDirectory, isRegular, openHandle, rootOf, type Handle } from './handle.js';
+import { ID_XATTR_BYTES_MAX, procPath, readEraOf, readIdOf, writeIdOf, Xattrs } from './xattrs.js';
 
 /** Reserved directory in each root: the stash of a resync's target. Hidden from applications, never replicated. */
 export const RESERVED_NAME = Buffer.from('.holdfast');
@@ -22,10 +24,9 @@ export const RESERVED_NAME = Buffer.from('.holdfast');
 const OBJECT_ID_MIN = 256n;
 export const EXCLUDED_ID = 255n;
 const DESCRIPTORS_MAX = 4000;
-const ID_XATTR = sys.cString('trusted.holdfast.id');
-const ID_BYTES = 8;
-const ERA_BYTES = 4;
 const EMPTY = sys.cString('');
+const SELF = sys.cString('.');
+const DEFAULT_ACL_NAME = sys.cString(DEFAULT_ACL);
 const OWNER_UNCHANGED = 0xffffffff;
 /** Larger writes go on to the disk at once and leave no second copy in memory: the kernel keeps one of what was written through the mount. */
 const UNCACHED_BYTES_MIN = 128 << 10;
@@ -40,6 +41,9 @@ export interface NewObject {
   readonly target: Buffer | undefined;
   readonly id: bigint;
 }
+
+/** Whom the character device belongs to that RENAME_WHITEOUT leaves, and its id. */
+export type Whiteout = Pick<NewObject, 'uid' | 'gid' | 'id'>;
 
 /** Changes of attributes; what is undefined stays. Times: `struct timespec` × 2 (atime, mtime) with UTIME_OMIT where unchanged. */
 export interface AttributeChange {
@@ -63,6 +67,7 @@ export class Store {
   readonly roots: readonly Handle[];
   /** Attributes of the object that the last successful `lookup`, `create` or `attributes` met. Overwritten by the next. */
   readonly stat = new Stat();
+  readonly xattrs: Xattrs;
   /** What objects that get an id carry behind it; 0: nothing. */
   era = 0;
   /** Told of every object that `create` made. */
@@ -73,7 +78,7 @@ export class Store {
   readonly #descriptors: Descriptors;
   readonly #nameA = Buffer.from(new ArrayBuffer(c.PATH_BYTES_MAX + 1));
   readonly #nameB = Buffer.from(new ArrayBuffer(c.PATH_BYTES_MAX + 1));
-  readonly #idBytes = Buffer.from(new ArrayBuffer(ID_BYTES + ERA_BYTES));
+  readonly #idBytes = Buffer.from(new ArrayBuffer(ID_XATTR_BYTES_MAX));
   readonly #entries = Buffer.from(new ArrayBuffer(65536));
   readonly #vector = Buffer.from(new ArrayBuffer(16));
   #fsgid = 0;
@@ -94,8 +99,11 @@ export class Store {
         fds.push(fd);
         const handle = handleOf(index, fd, c.S_IFDIR);
         if (typeof handle === 'number') throw unsuitable(path, `no file handles (${errnoName(handle)})`);
-        const xattr = sys.fgetxattr(fd, ID_XATTR, this.#idBytes, this.#idBytes.length);
-        if (xattr === -EOPNOTSUPP) throw unsuitable(path, 'no trusted extended attributes');
+        const opened = openHandle(fd, handle);
+        if (opened < 0) throw unsuitable(path, `its file handles cannot be opened (${errnoName(opened)})`);
+        sys.close(opened);
+        const id = readIdOf(fd, handle, this.#idBytes);
+        if (id < 0n) throw unsuitable(path, `no trusted extended attributes (${errnoName(Number(id))})`);
         roots.push(handle);
       }
     } catch (error) {
@@ -105,6 +113,7 @@ export class Store {
     this.roots = roots;
     this.#rootFds = fds;
     this.#descriptors = new Descriptors(fds, DESCRIPTORS_MAX);
+    this.xattrs = new Xattrs(this.#descriptors);
     sys.umask(0);
   }
 
@@ -167,39 +176,30 @@ export class Store {
   #readAnyId(handle: Handle): bigint {
     const root = this.roots.indexOf(handle);
     if (root >= 0) return BigInt(root + 1);
-    const outcome = this.#readIdXattr(handle);
-    if (outcome === -ENODATA) return 0n;
-    if (outcome < 0) return BigInt(outcome);
-    return outcome === ID_BYTES || outcome === ID_BYTES + ERA_BYTES ? this.#idBytes.readBigUInt64LE(0) : 0n;
+    const fd = this.#descriptors.get(handle);
+    return fd < 0 ? BigInt(fd) : readIdOf(fd, handle, this.#idBytes);
   }
 
   /** @returns the era in which this node made the object as primary, or 0 */
   readEra(handle: Handle): number {
-    return this.#readIdXattr(handle) === ID_BYTES + ERA_BYTES ? this.#idBytes.readUInt32LE(ID_BYTES) : 0;
-  }
-
-  #readIdXattr(handle: Handle): number {
     const fd = this.#descriptors.get(handle);
-    if (fd < 0) return fd;
-    return isRegular(handle) || isDirectory(handle)
-      ? sys.fgetxattr(fd, ID_XATTR, this.#idBytes, this.#idBytes.length)
-      : sys.getxattr(procPath(fd), ID_XATTR, this.#idBytes, this.#idBytes.length);
+    return fd < 0 ? 0 : readEraOf(fd, handle, this.#idBytes);
   }
 
   /** @returns 0 or -errno */
   writeId(handle: Handle, id: bigint): number {
     if (this.roots.includes(handle)) return -EINVAL;
     const fd = this.#descriptors.get(handle);
-    return fd < 0 ? fd : this.#setId(fd, handle, id, this.era);
+    return fd < 0 ? fd : writeIdOf(fd, handle, id, this.era, this.#idBytes);
   }
 
-  #setId(fd: number, handle: Handle, id: bigint, era: number): number {
-    this.#idBytes.writeBigUInt64LE(id, 0);
-    this.#idBytes.writeUInt32LE(era, ID_BYTES);
-    const length = era === 0 ? ID_BYTES : ID_BYTES + ERA_BYTES;
-    return isRegular(handle) || isDirectory(handle)
-      ? sys.fsetxattr(fd, ID_XATTR, this.#idBytes, length, 0)
-      : sys.setxattr(procPath(fd), ID_XATTR, this.#idBytes, length, 0);
+  /**
+   * Permissions of a new object as a file system makes them of what was asked for: without the umask where the directory has a default
+   * ACL, which the backing file system then applies.
+   */
+  creationMode(parent: Handle, mode: number, umask: number): number {
+    const fd = umask === 0 ? -1 : this.#descriptors.get(parent);
+    return fd >= 0 && sys.fgetxattr(fd, DEFAULT_ACL_NAME, null, 0) >= 0 ? mode : mode & ~(umask & 0o777);
   }
 
   /** Creates an object of any type with id and owner; its attributes are in `stat`. EEXIST: the name is taken. @returns handle or -errno */
@@ -229,8 +229,33 @@ export class Store {
       sys.unlinkat(parentFd, path, type === c.S_IFDIR ? c.AT_REMOVEDIR : 0);
       return handle;
     }
-    // A handle of an earlier object cannot be the same, but its descriptor may still be cached under it on file systems without
-    // inode generations.
+    return this.#adopt(handle, fd);
+  }
+
+  /**
+   * As `create` of a regular file, but without a name. It lives as long as a descriptor of it is open: it comes pinned.
+   * @returns handle or -errno (EOPNOTSUPP, EISDIR: the file system cannot)
+   */
+  createUnnamed(parent: Handle, object: NewObject): Handle | number {
+    const parentFd = this.#descriptors.get(parent);
+    if (parentFd < 0) return parentFd;
+    this.#setGroup(object.gid);
+    const fd = sys.openat(parentFd, SELF, c.O_RDWR | c.O_TMPFILE | c.O_NOATIME | c.O_CLOEXEC, object.mode & 0o7777);
+    if (fd < 0) return fd;
+    const handle = this.#finishCreation(fd, rootOf(parent), c.S_IFREG, object);
+    if (typeof handle === 'number') {
+      sys.close(fd);
+      return handle;
+    }
+    this.#descriptors.pin(this.#adopt(handle, fd));
+    return handle;
+  }
+
+  /**
+   * A handle of an earlier object cannot be the same, but its descriptor may still be cached under it on file systems without inode
+   * generations.
+   */
+  #adopt(handle: Handle, fd: number): Handle {
     this.#descriptors.forget(handle);
     this.#descriptors.adopt(handle, fd);
     this.onCreated?.(handle);
@@ -240,18 +265,15 @@ export class Store {
   #finishCreation(fd: number, root: number, type: number, object: NewObject): Handle | number {
     const handle = handleOf(root, fd, type);
     if (typeof handle === 'number') return handle;
-    let outcome = this.#setId(fd, handle, object.id, this.era);
+    let outcome = writeIdOf(fd, handle, object.id, this.era, this.#idBytes);
     if (outcome < 0) return outcome;
-    if (object.uid !== 0) {
-      outcome = sys.fchownat(fd, EMPTY, object.uid, OWNER_UNCHANGED, c.AT_EMPTY_PATH);
-      if (outcome < 0) return outcome;
-      // The change of owner cleared them, but they were asked for at creation.
-      if (object.mode & (c.S_ISUID | c.S_ISGID) && type === c.S_IFREG) {
-        outcome = sys.fchmod(fd, object.mode & 0o7777);
-        if (outcome < 0) return outcome;
-      }
-    }
     outcome = this.stat.of(fd);
+    if (outcome < 0 || object.uid === 0) return outcome < 0 ? outcome : handle;
+    const { mode } = this.stat;
+    outcome = sys.fchownat(fd, EMPTY, object.uid, OWNER_UNCHANGED, c.AT_EMPTY_PATH);
+    // The change of owner clears them, but they were asked for at creation.
+    if (outcome >= 0 && mode & (c.S_ISUID | c.S_ISGID) && type === c.S_IFREG) outcome = sys.fchmod(fd, mode & 0o7777);
+    if (outcome >= 0) outcome = this.stat.of(fd);
     return outcome < 0 ? outcome : handle;
   }
 
@@ -286,7 +308,7 @@ export class Store {
     return fd < 0 ? fd : sys.unlinkat(fd, terminate(this.#nameA, name), flags);
   }
 
-  /** @param flags 0, RENAME_NOREPLACE or RENAME_EXCHANGE */
+  /** @param flags of renameat2(2); what RENAME_WHITEOUT leaves behind belongs to nobody in particular, see `whiteout` */
   rename(parent: Handle, name: Uint8Array, newParent: Handle, newName: Uint8Array, flags: number): number {
     if (name.length > c.NAME_BYTES_MAX || newName.length > c.NAME_BYTES_MAX) return -ENAMETOOLONG;
     const fd = this.#descriptors.pin(parent);
@@ -295,6 +317,46 @@ export class Store {
     const outcome = newFd < 0 ? newFd : sys.renameat2(fd, terminate(this.#nameA, name), newFd, terminate(this.#nameB, newName), flags);
     this.#descriptors.unpin(parent);
     return outcome;
+  }
+
+  /**
+   * RENAME_WHITEOUT, with all that a new object has.
+   * @param flags may add RENAME_NOREPLACE @returns what is under the old name, 0 when nothing happened, or -errno
+   */
+  whiteout(parent: Handle, name: Uint8Array, newParent: Handle, newName: Uint8Array, flags: number, left: Whiteout): Handle | number {
+    this.#setGroup(left.gid);
+    const outcome = this.rename(parent, name, newParent, newName, flags | c.RENAME_WHITEOUT);
+    if (outcome < 0) return outcome;
+    const handle = this.lookup(parent, name);
+    // Two names of one object: nothing happened.
+    if (typeof handle === 'number' || this.stat.type !== c.S_IFCHR || this.stat.rdev !== 0) return 0;
+    const fd = this.#descriptors.get(handle);
+    if (fd < 0) return fd;
+    this.onCreated?.(handle);
+    const labelled = writeIdOf(fd, handle, left.id, this.era, this.#idBytes);
+    const owned = labelled < 0 ? labelled : sys.fchownat(fd, EMPTY, left.uid, OWNER_UNCHANGED, c.AT_EMPTY_PATH);
+    return owned < 0 ? owned : handle;
+  }
+
+  /**
+   * Sets an extended attribute. `clearsSetgid`: as a file system does when the ACL is changed by somebody outside of the file's group.
+   * @returns 0 or -errno
+   */
+  setXattr(handle: Handle, name: string, value: Uint8Array, flags: number, clearsSetgid: boolean): number {
+    const outcome = this.xattrs.set(handle, name, value, flags);
+    if (outcome < 0 || !clearsSetgid || name !== ACCESS_ACL) return outcome;
+    const known = this.attributes(handle);
+    return known < 0 || (this.stat.mode & c.S_ISGID) === 0 ? known : this.setAttributes(handle, { mode: this.stat.mode & ~c.S_ISGID });
+  }
+
+  /**
+   * Whether modifications of an object can succeed here at all.
+   * @param beyondAppending what an append-only object does not allow @returns 0, -EPERM or -errno
+   */
+  checkMutable(handle: Handle, beyondAppending: boolean): number {
+    const outcome = this.attributes(handle);
+    if (outcome < 0) return outcome;
+    return (beyondAppending ? this.stat.isFixed : this.stat.isImmutable) ? -EPERM : 0;
   }
 
   /** Owner, then mode (a change of owner clears setuid), then size, then times. @returns 0 or the first -errno */
@@ -447,11 +509,6 @@ function terminate(scratch: Buffer, name: Uint8Array): Buffer {
 
 function isDots(name: Buffer): boolean {
   return name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e));
-}
-
-/** For calls that take no descriptor opened as O_PATH: the link leads to the object itself, symlinks included. */
-function procPath(fd: number): Buffer {
-  return Buffer.from(`/proc/self/fd/${fd}\0`);
 }
 
 function unsuitable(path: string, why: string): HoldfastError {

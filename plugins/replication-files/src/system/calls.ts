@@ -48,6 +48,10 @@ const fsetxattrC = bind('int fsetxattr(int, void*, void*, uint64_t, int)');
 const fgetxattrC = bind('int64_t fgetxattr(int, void*, void*, uint64_t)');
 const setxattrC = bind('int setxattr(void*, void*, void*, uint64_t, int)');
 const getxattrC = bind('int64_t getxattr(void*, void*, void*, uint64_t)');
+const flistxattrC = bind('int64_t flistxattr(int, void*, uint64_t)');
+const listxattrC = bind('int64_t listxattr(void*, void*, uint64_t)');
+const fremovexattrC = bind('int fremovexattr(int, void*)');
+const removexattrC = bind('int removexattr(void*, void*)');
 const setfsgidC = bind('int setfsgid(uint32_t)');
 const umaskC = bind('uint32_t umask(uint32_t)');
 const mountC = bind('int mount(void*, void*, void*, uint64_t, void*)');
@@ -118,12 +122,16 @@ export const fallocate = (fd: number, mode: number, offset: number, length: numb
 export const fstatvfs = (fd: number, into: Uint8Array): number => result(fstatvfsC(fd, into));
 export const fsetxattr = (fd: number, name: Uint8Array, value: Uint8Array, length: number, flags: number): number =>
   result(fsetxattrC(fd, name, value, length, flags));
-export const fgetxattr = (fd: number, name: Uint8Array, into: Uint8Array, length: number): number =>
-  result(fgetxattrC(fd, name, into, length));
+/** `length` 0 asks for the size. */
+export const fgetxattr = (fd: number, name: Uint8Array, into: Bytes, length: number): number => result(fgetxattrC(fd, name, into, length));
 export const setxattr = (path: Uint8Array, name: Uint8Array, value: Uint8Array, length: number, flags: number): number =>
   result(setxattrC(path, name, value, length, flags));
-export const getxattr = (path: Uint8Array, name: Uint8Array, into: Uint8Array, length: number): number =>
+export const getxattr = (path: Uint8Array, name: Uint8Array, into: Bytes, length: number): number =>
   result(getxattrC(path, name, into, length));
+export const flistxattr = (fd: number, into: Uint8Array, length: number): number => result(flistxattrC(fd, into, length));
+export const listxattr = (path: Uint8Array, into: Uint8Array, length: number): number => result(listxattrC(path, into, length));
+export const fremovexattr = (fd: number, name: Uint8Array): number => result(fremovexattrC(fd, name));
+export const removexattr = (path: Uint8Array, name: Uint8Array): number => result(removexattrC(path, name));
 /** Group of files that this thread creates, for directories without setgid. Keeps the capabilities, unlike setfsuid. */
 export const setfsgid = (gid: number): number => setfsgidC(gid);
 export const umask = (mask: number): number => umaskC(mask);

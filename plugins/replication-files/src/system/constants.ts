@@ -5,6 +5,7 @@ export const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_DIRECTORY, O_NOFOL
 export const O_NOATIME = constants.O_NOATIME;
 export const O_PATH = 0o10000000;
 export const O_CLOEXEC = 0o2000000;
+export const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
 
 export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -18,9 +19,11 @@ export const S_IFDIR = 0o040000;
 export const S_IFCHR = 0o020000;
 export const S_ISUID = 0o4000;
 export const S_ISGID = 0o2000;
+export const S_IXGRP = 0o010;
 
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
+export const RENAME_WHITEOUT = 4;
 
 export const FALLOC_FL_KEEP_SIZE = 1;
 export const FALLOC_FL_PUNCH_HOLE = 2;
@@ -36,8 +39,18 @@ export const SYNC_FILE_RANGE_WRITE = 2;
 
 export const UTIME_OMIT = 0x3ffffffe;
 
+export const XATTR_CREATE = 1;
+export const XATTR_REPLACE = 2;
+
+export const STATX_ATTR_IMMUTABLE = 0x10;
+export const STATX_ATTR_APPEND = 0x20;
+
 export const MS_RDONLY = 1;
+export const MS_NOSUID = 2;
+export const MS_NODEV = 4;
+export const MS_NOEXEC = 8;
 export const MS_REMOUNT = 32;
+export const MS_NOATIME = 1024;
 export const MS_BIND = 4096;
 export const MS_PRIVATE = 1 << 18;
 export const MNT_DETACH = 2;

@@ -6,6 +6,7 @@ export const EINTR = 4;
 export const EIO = 5;
 
 export const ENXIO = 6;
+export const E2BIG = 7;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const EACCES = 13;
@@ -20,6 +21,7 @@ export const ETXTBSY = 26;
 export const EFBIG = 27;
 export const ENOSPC = 28;
 export const EROFS = 30;
+export const ERANGE = 34;
 export const ENAMETOOLONG = 36;
 export const ENOSYS = 38;
 export const ENOTEMPTY = 39;
@@ -36,6 +38,7 @@ const NAMES: Readonly<Record<number, string>> = {
   4: 'EINTR',
   5: 'EIO',
   6: 'ENXIO',
+  7: 'E2BIG',
   9: 'EBADF',
   11: 'EAGAIN',
   12: 'ENOMEM',
@@ -56,6 +59,7 @@ const NAMES: Readonly<Record<number, string>> = {
   30: 'EROFS',
   31: 'EMLINK',
   32: 'EPIPE',
+  34: 'ERANGE',
   36: 'ENAMETOOLONG',
   38: 'ENOSYS',
   39: 'ENOTEMPTY',

@@ -3,7 +3,7 @@
  * object is allocated per call.
  */
 import { cString, statx } from './calls.js';
-import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, S_IFMT } from './constants.js';
+import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, S_IFMT, STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE } from './constants.js';
 
 const STATX_BASIC_STATS = 0x7ff;
 const STATX_MNT_ID = 0x1000;
@@ -26,6 +26,13 @@ export class Stat {
 
   get blockSize(): number {
     return this.words[1] as number;
+  }
+  /** Immutable, or append-only: its name and its attributes cannot be changed. */
+  get isFixed(): boolean {
+    return ((this.words[2] as number) & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) !== 0;
+  }
+  get isImmutable(): boolean {
+    return ((this.words[2] as number) & STATX_ATTR_IMMUTABLE) !== 0;
   }
   get nlink(): number {
     return this.words[4] as number;

@@ -15,9 +15,14 @@ import {
   RESERVED_NAME,
   STAMPS_MAX,
   SYMLINK_BYTES_MAX,
+  XATTR_INLINE_BYTES_MAX,
+  XATTR_NAME_BYTES_MAX,
+  XATTR_VALUE_BYTES_MAX,
+  XATTRS_MAX,
 } from './limits.js';
 import { MESSAGE_HEADER_BYTES, STATUS, TYPE, VALID } from './messages.js';
-import type { Entry, Message, NewObject, Stamp, TimeSpec } from './messages.js';
+import type { Entry, Message, NewObject, Stamp, TimeSpec, Xattr } from './messages.js';
+import { isReplicatedXattr } from './xattr-names.js';
 
 const KIND = new Map<number, Message['kind']>(Object.entries(TYPE).map(([kind, type]) => [type, kind as Message['kind']]));
 const VALID_ALL = Object.values(VALID).reduce((sum, bit) => sum | bit, 0);
@@ -25,6 +30,7 @@ const STATUS_MAX = Math.max(...Object.values(STATUS));
 /** S_IFMT values: fifo, character, directory, block, regular, link, socket. */
 const FILE_TYPES = new Set([0o010000, 0o020000, 0o040000, 0o060000, 0o100000, 0o120000, 0o140000]);
 const LINK_TYPE = 0o120000;
+const REGULAR_TYPE = 0o100000;
 const ERRNO_MAX = 4095;
 
 /**
@@ -124,6 +130,36 @@ function decodeBody(from: ByteReader, kind: Message['kind'], seq: number): Messa
       return { kind, seq, object: id(from), datasync: flag(from) };
     case 'checkpoint':
       return { kind, seq, phase: flag(from) ? 'done' : 'begin' };
+    case 'create-unnamed': {
+      const parent = id(from);
+      const object = newObject(from);
+      if ((object.mode & 0o170000) !== REGULAR_TYPE) throw new WireError(`mode 0${object.mode.toString(8)} for a file without a name`);
+      return { kind, seq, parent, ...object };
+    }
+    case 'forget':
+      return { kind, seq, object: id(from) };
+    case 'setxattr':
+      return {
+        kind,
+        seq,
+        object: id(from),
+        name: xattrName(from),
+        value: xattrValue(from),
+        flags: atMost(from.u8(), 3, 'setxattr flags'),
+        clearsSetgid: flag(from),
+      };
+    case 'removexattr':
+      return { kind, seq, object: id(from), name: xattrName(from) };
+    case 'xattr':
+      return { kind, seq, object: id(from), name: xattrName(from), value: xattrValue(from) };
+    case 'whiteout': {
+      const { parent, name } = place(from);
+      const to = place(from);
+      const flags = atMost(from.u8(), 1, 'whiteout flags');
+      const object = id(from);
+      if (isRootObject(object)) throw new WireError(`id ${object} of a root for a new object`);
+      return { kind, seq, parent, name, newParent: to.parent, newName: to.name, flags, object, uid: from.u32(), gid: from.u32() };
+    }
     case 'times': {
       const stamps: Stamp[] = [];
       for (let left = atMost(from.u32(), STAMPS_MAX, 'number of stamps'); left > 0; left -= 1) {
@@ -154,6 +190,7 @@ function decodeBody(from: ByteReader, kind: Message['kind'], seq: number): Messa
         size: from.size(),
         atime: time(from),
         mtime: time(from),
+        xattrs: xattrs(from),
       };
     case 'statuses': {
       const error = errno(from);
@@ -201,6 +238,31 @@ function text(from: ByteReader): string {
 
 function time(from: ByteReader): TimeSpec {
   return { seconds: from.signed(), nanoseconds: atMost(from.u32(), 999_999_999, 'nanoseconds') };
+}
+
+function xattrName(from: ByteReader): string {
+  const name = from.view(atMost(from.u8(), XATTR_NAME_BYTES_MAX, 'length of an attribute name')).toString('latin1');
+  if (!isReplicatedXattr(name) || name.includes('\0')) throw new WireError(`the extended attribute ${JSON.stringify(name)}`);
+  return name;
+}
+
+function xattrValue(from: ByteReader): Buffer {
+  return from.copy(atMost(from.u32(), XATTR_VALUE_BYTES_MAX, 'length of an attribute value'));
+}
+
+function xattrs(from: ByteReader): Xattr[] {
+  const list: Xattr[] = [];
+  let inlineBytes = 0;
+  for (let left = atMost(from.u32(), XATTRS_MAX, 'number of extended attributes'); left > 0; left -= 1) {
+    const name = xattrName(from);
+    const isDigest = flag(from);
+    const bytes = xattrValue(from);
+    if (isDigest && bytes.length !== DIGEST_BYTES) throw new WireError(`a digest of ${bytes.length} bytes`);
+    inlineBytes += isDigest ? 0 : bytes.length;
+    list.push(isDigest ? { name, digest: bytes } : { name, value: bytes });
+  }
+  atMost(inlineBytes, XATTR_INLINE_BYTES_MAX, 'bytes of attribute values');
+  return list;
 }
 
 function fileMode(from: ByteReader): number {

@@ -1,7 +1,7 @@
 /** Messages to bytes: appended to the record that is being filled. The mirror of decode.ts. */
 import type { ByteWriter } from './bytes.js';
 import { MESSAGE_HEADER_BYTES, TYPE, VALID } from './messages.js';
-import type { Entry, Message, NewObject, TimeSpec } from './messages.js';
+import type { Entry, Message, NewObject, TimeSpec, Xattr } from './messages.js';
 
 /** Bytes that a message needs, at most: to decide whether it still fits into a record. */
 export function encodedBytesMax(message: Message): number {
@@ -15,6 +15,11 @@ export function encodedBytesMax(message: Message): number {
         (sum, entry) => sum + 64 + entry.name.length + (entry.what?.target.length ?? 0),
         MESSAGE_HEADER_BYTES + 32,
       );
+    case 'setxattr':
+    case 'xattr':
+      return MESSAGE_HEADER_BYTES + 32 + message.name.length + message.value.length;
+    case 'attributes':
+      return message.xattrs.reduce((sum, xattr) => sum + 8 + xattr.name.length + bytesOf(xattr).length, MESSAGE_HEADER_BYTES + 96);
     case 'times':
       return MESSAGE_HEADER_BYTES + 16 + message.stamps.length * 32;
     case 'statuses':
@@ -136,6 +141,39 @@ function encodeBody(to: ByteWriter, message: Message): void {
     case 'checkpoint':
       to.u8(message.phase === 'begin' ? 0 : 1);
       return;
+    case 'create-unnamed':
+      to.u64(message.parent);
+      newObject(to, message);
+      return;
+    case 'forget':
+      to.u64(message.object);
+      return;
+    case 'setxattr':
+      to.u64(message.object);
+      xattrName(to, message.name);
+      value(to, message.value);
+      to.u8(message.flags);
+      to.u8(message.clearsSetgid ? 1 : 0);
+      return;
+    case 'removexattr':
+      to.u64(message.object);
+      xattrName(to, message.name);
+      return;
+    case 'xattr':
+      to.u64(message.object);
+      xattrName(to, message.name);
+      value(to, message.value);
+      return;
+    case 'whiteout':
+      to.u64(message.parent);
+      name(to, message.name);
+      to.u64(message.newParent);
+      name(to, message.newName);
+      to.u8(message.flags);
+      to.u64(message.object);
+      to.u32(message.uid);
+      to.u32(message.gid);
+      return;
     case 'times':
       to.u32(message.stamps.length);
       for (const stamp of message.stamps) {
@@ -164,6 +202,12 @@ function encodeBody(to: ByteWriter, message: Message): void {
       to.size(message.size);
       time(to, message.atime);
       time(to, message.mtime);
+      to.u32(message.xattrs.length);
+      for (const xattr of message.xattrs) {
+        xattrName(to, xattr.name);
+        to.u8('value' in xattr ? 0 : 1);
+        value(to, bytesOf(xattr));
+      }
       return;
     case 'statuses':
       to.u32(message.errno);
@@ -182,6 +226,19 @@ function encodeBody(to: ByteWriter, message: Message): void {
 function name(to: ByteWriter, bytes: Buffer): void {
   to.u8(bytes.length);
   to.raw(bytes);
+}
+
+function xattrName(to: ByteWriter, latin1: string): void {
+  name(to, Buffer.from(latin1, 'latin1'));
+}
+
+function value(to: ByteWriter, bytes: Buffer): void {
+  to.u32(bytes.length);
+  to.raw(bytes);
+}
+
+function bytesOf(xattr: Xattr): Buffer {
+  return 'value' in xattr ? xattr.value : xattr.digest;
 }
 
 function text(to: ByteWriter, value: string): void {

@@ -8,6 +8,14 @@ export const DATA_BYTES_MAX = 1 << 20;
 export const RECORD_BYTES_MAX = DATA_BYTES_MAX + (64 << 10);
 export const NAME_BYTES_MAX = 255;
 export const SYMLINK_BYTES_MAX = 4095;
+/** Extended attributes: what Linux allows. */
+export const XATTR_NAME_BYTES_MAX = 255;
+export const XATTR_VALUE_BYTES_MAX = 64 << 10;
+export const XATTR_LIST_BYTES_MAX = 64 << 10;
+/** Of one object: no name is shorter than `user.x` and its end. */
+export const XATTRS_MAX = Math.floor(XATTR_LIST_BYTES_MAX / 7);
+/** Values that travel with the other attributes of an object; what is more is named by digest, and sent when it differs. */
+export const XATTR_INLINE_BYTES_MAX = 16 << 10;
 /** Entries of one CLEAR or PLACE message. */
 export const ENTRIES_MAX = 1024;
 /** Stamps of one TIMES message. */

@@ -33,6 +33,9 @@ export interface Stamp {
   readonly mtime: TimeSpec;
 }
 
+/** An extended attribute: its name as latin1, and its value, or the digest of a value that is too long to travel with the others. */
+export type Xattr = { readonly name: string; readonly value: Buffer } | { readonly name: string; readonly digest: Buffer };
+
 /** What the source has under one name; undefined `what`: nothing. */
 export interface Entry {
   readonly name: Buffer;
@@ -88,6 +91,33 @@ export type LiveRequest = Sequenced &
     | { readonly kind: 'fsync'; readonly object: bigint; readonly datasync: boolean }
     /** `begin` cuts the recent set and asks for syncfs (the answer means durable); `done` forgets the set before the cut. */
     | { readonly kind: 'checkpoint'; readonly phase: 'begin' | 'done' }
+    /** A regular file without a name, as O_TMPFILE makes it in `parent`. LINK gives it one; FORGET, or the end of the session, ends it. */
+    | ({ readonly kind: 'create-unnamed'; readonly parent: bigint } & NewObject)
+    | { readonly kind: 'forget'; readonly object: bigint }
+    | {
+        readonly kind: 'setxattr';
+        readonly object: bigint;
+        readonly name: string;
+        readonly value: Buffer;
+        /** XATTR_CREATE 1, XATTR_REPLACE 2. */
+        readonly flags: number;
+        /** A new ACL clears setgid too. */
+        readonly clearsSetgid: boolean;
+      }
+    | { readonly kind: 'removexattr'; readonly object: bigint; readonly name: string }
+    /** RENAME that leaves a whiteout with this id and owner under the old name. */
+    | {
+        readonly kind: 'whiteout';
+        readonly parent: bigint;
+        readonly name: Buffer;
+        readonly newParent: bigint;
+        readonly newName: Buffer;
+        /** RENAME_NOREPLACE 1. */
+        readonly flags: number;
+        readonly object: bigint;
+        readonly uid: number;
+        readonly gid: number;
+      }
     /** Times of objects that were modified: applied as they are, so that times are identical too. */
     | { readonly kind: 'times'; readonly stamps: readonly Stamp[] }
   );
@@ -125,7 +155,10 @@ export type ResyncRequest = Sequenced &
         readonly size: number;
         readonly atime: TimeSpec;
         readonly mtime: TimeSpec;
+        /** All that it has. The answer ENODATA asks for the values that are given by digest: XATTR for each, and ATTRIBUTES again. */
+        readonly xattrs: readonly Xattr[];
       }
+    | { readonly kind: 'xattr'; readonly object: bigint; readonly name: string; readonly value: Buffer }
     | { readonly kind: 'resync-sync' }
     | { readonly kind: 'resync-finish' }
   );
@@ -190,6 +223,12 @@ export const TYPE = {
   fsync: 19,
   checkpoint: 20,
   times: 21,
+  'create-unnamed': 22,
+  forget: 23,
+  setxattr: 24,
+  removexattr: 25,
+  whiteout: 26,
+  xattr: 27,
   stage: 28,
   adopt: 29,
   'resync-begin': 30,
