@@ -72,6 +72,7 @@ export class CreateModification extends NameModification {
     this.#node = nodes.meet(this.parent, this.name, handle);
     this.#node.id = this.#object.id;
     this.#node.introducedIn = this.createdInSession;
+    nodes.follower?.created(this.#node);
     return 0;
   }
 
@@ -115,7 +116,9 @@ export class LinkModification extends NameModification {
 
   apply({ store, nodes }: Trees): number {
     const outcome = store.link(this.#object.handle, this.parent.handle, this.name);
-    if (outcome >= 0) nodes.meet(this.parent, this.name, this.#object.handle);
+    if (outcome < 0) return outcome;
+    nodes.meet(this.parent, this.name, this.#object.handle);
+    nodes.follower?.moved(this.#object);
     return outcome;
   }
 
@@ -264,6 +267,7 @@ export class RenameModification extends NameModification {
     if (this.#exchanged !== undefined) nodes.addName(this.#exchanged, this.parent, this.name);
     if (this.#moved !== undefined) nodes.removeName(this.#moved, this.parent, this.name);
     if (this.#exchanged !== undefined) nodes.removeName(this.#exchanged, this.#newParent, this.#newName);
+    for (const node of [this.#moved, this.#exchanged]) if (node !== undefined) nodes.follower?.moved(node);
     return outcome;
   }
 

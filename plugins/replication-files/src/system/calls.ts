@@ -47,6 +47,9 @@ const fsetxattrC = bind('int fsetxattr(int, void*, void*, uint64_t, int)');
 const fgetxattrC = bind('int64_t fgetxattr(int, void*, void*, uint64_t)');
 const setxattrC = bind('int setxattr(void*, void*, void*, uint64_t, int)');
 const getxattrC = bind('int64_t getxattr(void*, void*, void*, uint64_t)');
+const flistxattrC = bind('int64_t flistxattr(int, void*, uint64_t)');
+const listxattrC = bind('int64_t listxattr(void*, void*, uint64_t)');
+const posixFadviseC = bind('int posix_fadvise64(int, int64_t, int64_t, int)');
 const setfsgidC = bind('int setfsgid(uint32_t)');
 const umaskC = bind('uint32_t umask(uint32_t)');
 const mountC = bind('int mount(void*, void*, void*, uint64_t, void*)');
@@ -121,6 +124,11 @@ export const setxattr = (path: Uint8Array, name: Uint8Array, value: Uint8Array, 
   result(setxattrC(path, name, value, length, flags));
 export const getxattr = (path: Uint8Array, name: Uint8Array, into: Uint8Array, length: number): number =>
   result(getxattrC(path, name, into, length));
+export const flistxattr = (fd: number, into: Uint8Array, length: number): number => result(flistxattrC(fd, into, length));
+export const listxattr = (path: Uint8Array, into: Uint8Array, length: number): number => result(listxattrC(path, into, length));
+/** Unlike the others it returns the error number itself. */
+export const posixFadvise = (fd: number, offset: number, length: number, advice: number): number =>
+  -posixFadviseC(fd, offset, length, advice);
 /** Group of files that this thread creates, for directories without setgid. Keeps the capabilities, unlike setfsuid. */
 export const setfsgid = (gid: number): number => setfsgidC(gid);
 export const umask = (mask: number): number => umaskC(mask);
