@@ -87,8 +87,9 @@ export class VerifyRun {
   interrupt(code: string, message: string): void {
     if (this.#hasEnded) return;
     const failure: VerifyFailure = { id: this.#options.id, at: new Date().toISOString(), code, message };
-    this.#end();
+    this.#hasEnded = true;
     this.#options.around.verified(failure);
+    this.#end();
   }
 
   #compare(): void {
@@ -123,10 +124,13 @@ export class VerifyRun {
     const result = this.#resultOf(verification);
     this.#last = result;
     const isRepairable = repair && total > 0 && this.#comparisons < COMPARISONS_MAX;
-    if (!isRepairable) this.#end();
+    // Before the end: who waits for it must find this result, not one before a repair.
     around.verified(result);
     this.#tellPeer(result);
-    if (!isRepairable) return;
+    if (!isRepairable) {
+      this.#end();
+      return;
+    }
     this.#verification = undefined;
     this.#options.nodes.follower = undefined;
     const what = needsCompare || this.#comparisons > 1 ? 'everything' : touched;
