@@ -5,6 +5,7 @@
  */
 import type { HeartbeatSession, Log, Replica, VirtualIp } from '@holdfast/sdk';
 import { HoldfastError, messageOf } from '@holdfast/sdk';
+import type { VerificationOptions } from '../api/contract.js';
 import { linkIsAlive } from '../decide/detector.js';
 import { refusalOf } from '../decide/mirror/commands.js';
 import { reportOf } from '../decide/mirror/report.js';
@@ -20,6 +21,7 @@ import type { EventLog } from './event-log.js';
 import { decodeReport, encodeReport } from './heartbeat-payload.js';
 import type { ResourceBook } from './resource-book.js';
 import { runScript } from './script-runner.js';
+import { verificationRefusal, VerificationEvents } from './verification.js';
 
 const TICK_MS = 50;
 /** Every how many ticks the addresses are compared with what the state wants. */
@@ -54,11 +56,14 @@ export class ModuleRuntime {
   private published = '';
   private verifying = false;
   private closed = false;
+  private readonly verifications: VerificationEvents;
 
   constructor(
     private state: MirrorState,
     readonly parts: ModuleParts,
-  ) {}
+  ) {
+    this.verifications = new VerificationEvents(parts.replica?.status().verification, state.settings.node);
+  }
 
   get snapshot(): MirrorState {
     return this.state;
@@ -112,6 +117,17 @@ export class ModuleRuntime {
     this.push({ kind: 'operator', command });
   }
 
+  /** Begins to compare both copies. @throws HoldfastError HF_COMMAND_REFUSED with the reason when it is impossible now. */
+  async verify({ repair = false, bytesPerSecondMax }: VerificationOptions): Promise<{ readonly id: string }> {
+    const refusal = verificationRefusal(this.parts.replica?.status(), this.state.settings.peer);
+    const { name } = this.parts.configuration;
+    if (refusal !== undefined) throw new HoldfastError('HF_COMMAND_REFUSED', `verify of ${name}: ${refusal}`, { verb: 'verify' });
+    const id = await this.parts.replica?.verify?.({ repair, ...(bytesPerSecondMax === undefined ? {} : { bytesPerSecondMax }) });
+    if (id === undefined) throw new HoldfastError('HF_COMMAND_UNSUPPORTED', `the replication of ${name} cannot compare its copies`);
+    this.write('U', 'operator', repair ? 'command verify, with repair' : 'command verify', { id });
+    return { id };
+  }
+
   /** Stops deciding. The caller closes the parts. */
   close(): void {
     this.closed = true;
@@ -162,7 +178,8 @@ export class ModuleRuntime {
   }
 
   private takeReplicationFacts(replica: Replica): void {
-    const { role, link, inconsistent, journalSince, failure } = replica.status();
+    const { role, link, inconsistent, journalSince, failure, verification } = replica.status();
+    for (const { level, text, fields } of this.verifications.take(verification)) this.write(level, 'verify', text, fields);
     const facts = {
       role,
       link,

@@ -22,7 +22,12 @@ import { DivergedError, LiveOperations, type Modification } from './live.js';
 export interface SyncPool {
   /** @param done called on this thread; 0, or an errno of either sign */
   run(
-    job: { readonly call: 'fsync' | 'fdatasync' | 'syncfs' | 'load'; readonly fd: number; readonly offset?: number; readonly length?: number },
+    job: {
+      readonly call: 'fsync' | 'fdatasync' | 'syncfs' | 'load';
+      readonly fd: number;
+      readonly offset?: number;
+      readonly length?: number;
+    },
     done: (outcome: number) => void,
   ): void;
 }

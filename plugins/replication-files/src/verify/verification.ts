@@ -206,7 +206,8 @@ export class Verification implements NodeFollower {
       // Removed: on both nodes, or the removal is on its way and the peer answered before it.
       if (typeof here === 'number' || here.nlink === 0) return;
       const [there] = objects;
-      if (errno === ENOENT || there === undefined) this.differences.add(where, ['missing there'], `${typeName(here.mode)} here, nothing there`);
+      if (errno === ENOENT || there === undefined)
+        this.differences.add(where, ['missing there'], `${typeName(here.mode)} here, nothing there`);
       else isSame = this.#compareBoth(where, here, there);
       if (isSame && isRegular(handle) && here.size > 0) {
         this.#content.add({ subject, directory: undefined, file: handle, where, size: here.size, finished: () => undefined });

@@ -129,7 +129,7 @@ export interface Subject {
 /** Questions of a verification, which change nothing; the exchange is described in verify/verification.ts. */
 export type VerifyRequest = Sequenced &
   (
-    | ({ readonly kind: 'verify-enter'; /** The number under which the directory is known from now on. */ readonly as: number } & Subject)
+    | ({ readonly kind: 'verify-enter' /** The number under which the directory is known from now on. */; readonly as: number } & Subject)
     /** The objects of an entered directory from a position on: LISTING. */
     | { readonly kind: 'verify-list'; readonly slot: number; readonly cursor: bigint }
     /** Which of these names an entered directory has: STATUSES. */
