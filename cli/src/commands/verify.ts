@@ -60,12 +60,12 @@ export function addVerifyCommand(program: Command, exit: ExitCode): void {
         session.report({ module, node, cancelled: true }, () => `no verification of ${module} runs on ${node} any more`);
         return;
       }
-      const { id } = await client.verify(module, bodyOf(options));
       if (!options.wait) {
+        const { id } = await client.verify(module, bodyOf(options));
         session.report({ module, node, id }, () => `verification of ${module} is under way on ${node}`);
         return;
       }
-      const result = await resultOf(session, client, module, id);
+      const result = await run(session, client, module, bodyOf(options));
       if (result.outcome === 'different') exit.code = EXIT_DIFFERENT;
       session.report({ module, ...result }, () => textOf(session, module, result));
     });
@@ -91,18 +91,28 @@ async function primaryOf(session: Session, module: string): Promise<{ readonly c
   return { client: local.onNode(node), node };
 }
 
-/** @throws HoldfastError why there is no result */
-async function resultOf(session: Session, client: Client, module: string, id: string): Promise<Result> {
-  const line = new ProgressLine(session);
+/** Begins, and ends what it began when Ctrl-C is pressed, at whatever moment. */
+async function run(session: Session, client: Client, module: string, options: VerificationOptions): Promise<Result> {
   let isCancelled = false;
   const cancel = (): void => {
     isCancelled = true;
   };
   process.on('SIGINT', cancel);
   try {
+    const { id } = await client.verify(module, options);
+    return await resultOf(session, client, module, id, () => isCancelled);
+  } finally {
+    process.off('SIGINT', cancel);
+  }
+}
+
+/** @throws HoldfastError why there is no result */
+async function resultOf(session: Session, client: Client, module: string, id: string, isCancelled: () => boolean): Promise<Result> {
+  const line = new ProgressLine(session);
+  try {
     let knownMs = performance.now();
     for (;;) {
-      if (isCancelled) {
+      if (isCancelled()) {
         await client.cancelVerification(module);
         throw new HoldfastError('HF_CLI_CANCELLED', `the verification of ${module} was cancelled; with --no-wait it runs on by itself`);
       }
@@ -122,7 +132,6 @@ async function resultOf(session: Session, client: Client, module: string, id: st
       await delay(POLL_MS);
     }
   } finally {
-    process.off('SIGINT', cancel);
     line.clear();
   }
 }
