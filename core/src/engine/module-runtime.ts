@@ -122,9 +122,9 @@ export class ModuleRuntime {
     const refusal = verificationRefusal(this.parts.replica?.status(), this.state.settings.peer);
     const { name } = this.parts.configuration;
     if (refusal !== undefined) throw new HoldfastError('HF_COMMAND_REFUSED', `verify of ${name}: ${refusal}`, { verb: 'verify' });
+    this.write('U', 'operator', repair ? 'command verify, with repair' : 'command verify');
     const id = await this.parts.replica?.verify?.({ repair, ...(bytesPerSecondMax === undefined ? {} : { bytesPerSecondMax }) });
     if (id === undefined) throw new HoldfastError('HF_COMMAND_UNSUPPORTED', `the replication of ${name} cannot compare its copies`);
-    this.write('U', 'operator', repair ? 'command verify, with repair' : 'command verify', { id });
     return { id };
   }
 

@@ -127,11 +127,11 @@ describe(`verification of a replicated pair (SEED=${SEED})`, function () {
     {
       what: 'mode, owner, time and size',
       change:
-        'chmod 600 many/1; chown 12:34 many/2; touch -d 2001-01-01 many/3; touch -r many/4 ref; echo more >> many/4; touch -r ref many/4; rm ref; touch -r "$ROOT" .',
+        'chmod 600 many/1; chown 12:34 many/2; printf X | dd of=many/3 conv=notrunc status=none; touch -d 2001-01-01 many/3; touch -r many/4 ref; echo more >> many/4; touch -r ref many/4; rm ref; touch -r "$ROOT" .',
       found: [
         ['many/1', 'mode'],
         ['many/2', 'owner'],
-        ['many/3', 'time'],
+        ['many/3', 'time', 'content'],
         ['many/4', 'size'],
       ],
     },

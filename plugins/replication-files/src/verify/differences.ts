@@ -36,6 +36,11 @@ export interface Difference {
   readonly detail: string;
 }
 
+interface Listed extends Difference {
+  readonly aspects: Aspect[];
+  detail: string;
+}
+
 /** Where an object is, for the repair: its handle here if it is here, and a name. */
 export interface Where {
   readonly root: number;
@@ -53,22 +58,37 @@ const REMEMBERED_MAX = 50_000;
 const SHOWN_RANGES_MAX = 4;
 
 export class Differences {
-  readonly listed: Difference[] = [];
   /** What a repair by names and ranges must look at. */
   readonly touched = new DirtySet();
   /** Only a comparison of everything repairs. */
   needsCompare = false;
   total = 0;
   readonly #seen = new Set<string>();
+  readonly #listed = new Map<string, Listed>();
 
   add(where: Where, aspects: readonly Aspect[], detail: string, ranges?: GranuleRanges): void {
     this.#remember(where, aspects, ranges);
-    const key = `${where.root}/${latin1(where.path)}`;
-    if (this.#seen.has(key)) return;
+    const { root, path } = where;
+    const key = `${root}/${latin1(path)}`;
+    if (this.#seen.has(key)) {
+      this.#addTo(this.#listed.get(key), aspects, detail);
+      return;
+    }
     if (this.#seen.size < REMEMBERED_MAX) this.#seen.add(key);
     this.total += 1;
-    const { root, path } = where;
-    if (this.listed.length < LISTED_DIFFERENCES_MAX) this.listed.push({ root, path, aspects, detail });
+    if (this.#listed.size < LISTED_DIFFERENCES_MAX) this.#listed.set(key, { root, path, aspects: [...aspects], detail });
+  }
+
+  get listed(): readonly Difference[] {
+    return [...this.#listed.values()];
+  }
+
+  /** The same object, met again: its content after its attributes, or under the place to which it was moved. */
+  #addTo(known: Listed | undefined, aspects: readonly Aspect[], detail: string): void {
+    const news = known === undefined ? [] : aspects.filter((aspect) => !known.aspects.includes(aspect));
+    if (known === undefined || news.length === 0) return;
+    known.aspects.push(...news);
+    known.detail = `${known.detail}; ${detail}`;
   }
 
   #remember({ handle, directory, directoryId, name }: Where, aspects: readonly Aspect[], ranges: GranuleRanges | undefined): void {

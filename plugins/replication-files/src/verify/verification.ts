@@ -308,6 +308,7 @@ export class Verification implements NodeFollower {
   #missingThere(frame: Frame, name: Buffer): void {
     const met = this.#observer.observeName(frame.handle, name);
     if (typeof met === 'number') return;
+    this.objects += 1;
     this.#differ(frame, name, met.handle, ['missing there'], `${typeName(met.object.mode)} here, nothing there`);
   }
 
