@@ -112,7 +112,7 @@ export function registerModuleRoutes(scope: FastifyInstance, service: AgentServi
       tags: ['modules'],
       summary: 'Compare both copies of the replicated data',
       description:
-        'On the node that is primary and connected. Answers 202 once it has begun; the state of the module has its progress and its result.',
+        'On the node that is primary and connected. Answers 202 once it has begun; the state of the module has its progress and result.',
       params: schemas.moduleParams,
       body: schemas.verificationBody,
       response: answers(202, schemas.verificationBegun),

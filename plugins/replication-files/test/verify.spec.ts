@@ -1,8 +1,10 @@
 /** Verification of a connected pair: what it proves while the application works, what it finds, and what it repairs. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { VerifyFailure, VerifyResult } from '@holdfast/sdk';
+import { cString, setxattr } from '../src/system/calls.js';
 import { assertIdentical, Lab, until, type LabNode } from './lab.js';
 
 const WORKLOAD = fileURLToPath(new URL('./workload-process.js', import.meta.url));
@@ -29,9 +31,18 @@ describe(`verification of a replicated pair (SEED=${SEED})`, function () {
     'echo odd > "$(printf \'a\\nb\\377 c\')" && fallocate -l 300000 filled && head -c 200000 /dev/zero > zeros',
   ].join(' && ');
 
-  /** A command in the tree of a node as it is on its disk. */
+  /** A command in the tree of a node as it is on its disk; times that show it are set back. */
   const under = (node: LabNode, command: string): void => {
-    execFileSync('sh', ['-ec', command], { cwd: node.tree, stdio: ['ignore', 'ignore', 'inherit'] });
+    const script = [
+      'before=$(mktemp -d)',
+      'trap "rm -rf $before" EXIT',
+      'cp -a --attributes-only . $before/tree',
+      'sleep 0.02; touch $before/now; sleep 0.02',
+      command,
+      'find . -depth -newer $before/now -print0 | while IFS= read -r -d "" path; do',
+      '  if [ -e "$before/tree/$path" ]; then touch -h -r "$before/tree/$path" "$path"; fi; done',
+    ].join('\n');
+    execFileSync('bash', ['-ec', script], { cwd: node.tree, stdio: ['ignore', 'ignore', 'inherit'] });
   };
 
   it('finds two identical trees identical, counts them, and both nodes remember it', async () => {
@@ -94,40 +105,31 @@ describe(`verification of a replicated pair (SEED=${SEED})`, function () {
   const FOREIGN: readonly { what: string; change: string; found: readonly (readonly [path: string, ...differs: string[]])[] }[] = [
     {
       what: 'a file whose content was changed and whose times were forged',
-      change: 'cp -p d/one ref; printf X | dd of=d/one conv=notrunc status=none; touch -r ref d/one; rm ref; touch -r "$ROOT" .',
+      change: 'printf X | dd of=d/one conv=notrunc status=none',
       found: [['d/one', 'content']],
     },
     {
       what: 'one byte of a large file',
-      change:
-        'cp -p large ref; printf "\\001" | dd of=large bs=1 seek=2100000 conv=notrunc status=none; touch -r ref large; rm ref; touch -r "$ROOT" .',
+      change: 'printf "\\001\\002" | dd of=large bs=1 seek=2100000 conv=notrunc status=none',
       found: [['large', 'content']],
     },
     {
       what: 'a range in the hole of a sparse file',
-      change:
-        'touch -r sparse ref; head -c 5000 /dev/urandom | dd of=sparse bs=1 seek=50000000 conv=notrunc status=none; touch -r ref sparse; rm ref; ' +
-        'touch -r "$ROOT" .',
+      change: 'head -c 5000 /dev/urandom | dd of=sparse bs=1 seek=50000000 conv=notrunc status=none',
       found: [['sparse', 'content']],
     },
-    {
-      what: 'a file that is missing',
-      change: 'touch -r many ref; rm many/77; touch -r ref many; rm ref; touch -r "$ROOT" .',
-      found: [['many/77', 'missing there']],
-    },
+    { what: 'a file that is missing', change: 'rm many/77', found: [['many/77', 'missing there']] },
     {
       what: 'a file that is too much, in a large and in a small directory',
-      change:
-        'touch -r many r1; touch -r d/e r2; echo x > many/extra; echo y > d/e/extra; touch -r r1 many; touch -r r2 d/e; rm r1 r2; touch -r "$ROOT" .',
+      change: 'echo x > many/extra; echo y > d/e/extra',
       found: [
         ['d/e/extra', 'only there'],
         ['many/extra', 'only there'],
       ],
     },
     {
-      what: 'mode, owner, time and size',
-      change:
-        'chmod 600 many/1; chown 12:34 many/2; printf X | dd of=many/3 conv=notrunc status=none; touch -d 2001-01-01 many/3; touch -r many/4 ref; echo more >> many/4; touch -r ref many/4; rm ref; touch -r "$ROOT" .',
+      what: 'mode, owner, time, size and several at once',
+      change: 'chmod 600 many/1; chown 12:34 many/2; printf X | dd of=many/3 conv=notrunc; touch -d 2001-01-01 many/3; echo more >> many/4',
       found: [
         ['many/1', 'mode'],
         ['many/2', 'owner'],
@@ -136,16 +138,21 @@ describe(`verification of a replicated pair (SEED=${SEED})`, function () {
       ],
     },
     {
-      what: 'hard links that were exchanged',
-      change:
-        'touch -r d ref; touch -r d/e ref2; cp -a d/one copy; ln -f copy d/e/hard; rm copy; touch -r ref d; touch -r ref2 d/e; rm ref ref2; touch -r "$ROOT" .',
+      what: 'hard links that lead to another object with the same content and id',
+      change: 'cp -a d/one copy; ln -f copy d/e/hard; rm copy',
       found: [['d/e/hard', 'links']],
     },
     {
+      what: 'two files that were exchanged',
+      change: 'mv many/10 x; mv many/20 many/10; mv x many/20',
+      found: [
+        ['many/10', 'identity', 'time', 'content'],
+        ['many/20', 'identity', 'time', 'content'],
+      ],
+    },
+    {
       what: 'a file in place of a directory, a directory in place of a file, another link',
-      change:
-        'touch -r d/e ref; touch -r many ref2; rmdir d/e/f; echo f > d/e/f; rm many/5; mkdir many/5; ln -sfn elsewhere d/e/soft; touch -h -d 2001-01-01 d/e/soft; ' +
-        'touch -r ref d/e; touch -r ref2 many; rm ref ref2; touch -r "$ROOT" .',
+      change: 'rmdir d/e/f; echo f > d/e/f; rm many/5; mkdir many/5; ln -sfn elsewhere d/e/soft; touch -h -d 2001-01-01 d/e/soft',
       found: [
         ['d/e/f', 'type'],
         ['d/e/soft', 'target', 'time'],
@@ -154,7 +161,7 @@ describe(`verification of a replicated pair (SEED=${SEED})`, function () {
     },
     {
       what: 'a whole directory that is missing, and one that was renamed',
-      change: 'touch -r d ref; mv d/e d/other; rmdir empty; touch -r ref d; rm ref; touch -r "$ROOT" .',
+      change: 'mv d/e d/other; rmdir empty',
       found: [
         ['d/e', 'missing there'],
         ['d/other', 'only there'],
@@ -165,7 +172,7 @@ describe(`verification of a replicated pair (SEED=${SEED})`, function () {
 
   for (const { what, change, found } of FOREIGN) {
     it(`finds, names and repairs ${what}`, async () => {
-      const { a, b } = await changedWhileStopped(change.replaceAll('"$ROOT"', `'${lab.base}/a/tree'`));
+      const { a, b } = await changedWhileStopped(change);
       const result = resultOf(await a.verify());
       const named = result.listed.map(({ path, differs }) => [path, ...differs]).sort((x, y) => (String(x[0]) < String(y[0]) ? -1 : 1));
       assert.deepEqual(named, found, JSON.stringify(result.listed));
@@ -178,4 +185,71 @@ describe(`verification of a replicated pair (SEED=${SEED})`, function () {
       await assertIdentical(a, b);
     });
   }
+
+  it('finds an extended attribute that only one node has', async () => {
+    const { a, b } = await lab.connectedPair();
+    await a.must(TREE);
+    assert.equal(setxattr(cString(join(b.tree, 'many/9')), cString('user.foreign'), Buffer.from('value'), 5, 0), 0);
+    const { listed } = resultOf(await a.verify());
+    assert.deepEqual(
+      listed.map(({ path, differs }) => [path, ...differs]),
+      [['many/9', 'attributes']],
+    );
+  });
+
+  it('finds what was corrupted while both are connected, also when the application moves it out of the way meanwhile', async () => {
+    const { a, b } = await lab.connectedPair();
+    // The first directory is compared while the last is waiting: what goes from the last to the first would be missed.
+    await a.must(
+      'mkdir from to && head -c 60000000 /dev/urandom > from/slow && mkdir -p from/below/deep && for i in $(seq 40); do echo $i > from/$i; done',
+    );
+    await a.must('echo right > from/below/deep/file && echo right > from/single && ln from/single from/second');
+    under(b, 'echo wrong > from/below/deep/file; echo wrong > from/single');
+    await a.call({ call: 'verify', options: { repair: false, bytesPerSecondMax: 40_000_000 } });
+    await until(
+      () => (a.status.verification?.progress?.bytesDone ?? 0) > 1_000_000,
+      () => 'the verification to run',
+    );
+    await a.must('mv from/below to/below && mv from/single to/single && rm from/second && mv to/single to/again');
+    await until(
+      () => a.status.verification?.last !== undefined && a.status.verification.progress === undefined,
+      () => `the result: ${JSON.stringify(a.status)}`,
+    );
+    const found = a.status.verification?.last?.listed.map(({ path, differs }) => [path, ...differs]);
+    assert.ok(
+      found?.some(([path]) => /below\/deep\/file$/.test(path ?? '')),
+      JSON.stringify(found),
+    );
+    assert.ok(
+      found?.some(([path]) => /(single|second|again)$/.test(path ?? '')),
+      JSON.stringify(found),
+    );
+  });
+
+  it('keeps to its bandwidth, is refused a second time, and ends at once when it is cancelled or the link is lost', async () => {
+    const { a, b } = await lab.connectedPair();
+    await a.must('head -c 30000000 /dev/urandom > large');
+    const startMs = performance.now();
+    await a.call({ call: 'verify', options: { repair: false, bytesPerSecondMax: 5_000_000 } });
+    await assert.rejects(a.call({ call: 'verify', options: { repair: false } }), /HF_REPLICATION_VERIFY: .*running already/);
+    await until(
+      () => (a.status.verification?.progress?.bytesDone ?? 0) > 2_000_000,
+      () => 'the verification to run',
+    );
+    const { bytesDone } = a.status.verification?.progress ?? { bytesDone: 0 };
+    const seconds = (performance.now() - startMs) / 1000;
+    assert.ok(bytesDone < 5_000_000 * seconds + 2_000_000, `${bytesDone} bytes in ${seconds} s`);
+    await a.call({ call: 'cancelVerify' });
+    await until(
+      () => a.status.verification?.failure?.code === 'HF_REPLICATION_VERIFY_CANCELLED' && a.status.verification.progress === undefined,
+      () => JSON.stringify(a.status),
+    );
+    await a.call({ call: 'verify', options: { repair: false, bytesPerSecondMax: 5_000_000 } });
+    await b.kill();
+    await until(
+      () => a.status.verification?.failure?.code === 'HF_REPLICATION_LINK_LOST',
+      () => JSON.stringify(a.status),
+    );
+    await assert.rejects(a.call({ call: 'verify', options: { repair: false } }), /HF_REPLICATION_VERIFY: .*holding/);
+  });
 });

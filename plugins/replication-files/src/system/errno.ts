@@ -18,6 +18,7 @@ export const EINVAL = 22;
 export const ETXTBSY = 26;
 export const ENOSPC = 28;
 export const EROFS = 30;
+export const ERANGE = 34;
 export const ENAMETOOLONG = 36;
 export const ENOSYS = 38;
 export const ENOTEMPTY = 39;

@@ -3,7 +3,7 @@
  * that does not know enough (links that lead to other objects, more differences than are remembered) compares everything.
  */
 import { DirtySet, latin1 } from '../journal/dirty-set.js';
-import { GranuleRanges } from '../journal/ranges.js';
+import type { GranuleRanges } from '../journal/ranges.js';
 import type { Handle } from '../store/handle.js';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from '../system/constants.js';
 import { GRANULE_BYTES } from '../wire/limits.js';

@@ -8,13 +8,15 @@ import { isDirectory, isRegular, typeOf, type Handle } from '../store/handle.js'
 import type { Store } from '../store/store.js';
 import { flistxattr, fgetxattr, getxattr, listxattr } from '../system/calls.js';
 import { S_IFLNK } from '../system/constants.js';
-import { ENODATA, EOPNOTSUPP } from '../system/errno.js';
+import { ENODATA, EOPNOTSUPP, ERANGE } from '../system/errno.js';
 import { DIGEST_BYTES, SYMLINK_BYTES_MAX } from '../wire/limits.js';
 import type { Listed, Observed } from '../wire/messages.js';
 
-/** Our own attributes: each node's id of the object is compared by itself. */
-const OWN_PREFIX = 'trusted.holdfast.';
+/** Other names are a matter of the file system. Our own hold the id, which is compared by itself. */
+const COMPARED = /^(user\.|trusted\.(?!holdfast\.)|security\.|system\.posix_acl_(access|default)$)/;
 const ATTRIBUTES_BYTES_MAX = 64 << 10;
+/** The kernel allocates what is asked for; almost all objects have only our own. */
+const NAMES_BYTES_EXPECTED = 1024;
 /** Raw directory entries of one step. */
 const BATCH_BYTES = 4096;
 /** A directory with at most so many names is listed in one step. */
@@ -68,13 +70,15 @@ export class Observer {
     if (fd < 0) return fd;
     const isOpen = isRegular(handle) || isDirectory(handle);
     const path = isOpen ? NOTHING : Buffer.from(`/proc/self/fd/${fd}\0`);
-    const listed = isOpen ? flistxattr(fd, this.#names, ATTRIBUTES_BYTES_MAX) : listxattr(path, this.#names, ATTRIBUTES_BYTES_MAX);
+    const list = (bytes: number): number => (isOpen ? flistxattr(fd, this.#names, bytes) : listxattr(path, this.#names, bytes));
+    let listed = list(NAMES_BYTES_EXPECTED);
+    if (listed === -ERANGE) listed = list(ATTRIBUTES_BYTES_MAX);
     if (listed === -EOPNOTSUPP) return NOTHING;
     if (listed < 0) return listed;
     const names = this.#names
       .toString('latin1', 0, listed)
       .split('\0')
-      .filter((name) => name !== '' && !name.startsWith(OWN_PREFIX))
+      .filter((name) => COMPARED.test(name))
       .sort();
     if (names.length === 0) return NOTHING;
     const hash = createHash('sha256');
@@ -106,7 +110,7 @@ export class Observer {
     }
   }
 
-  /** A step of a listing. An object that cannot be read is listed with mode 0; one that goes meanwhile cannot be: nothing goes meanwhile. */
+  /** A step of a listing. An object that cannot be read is listed with mode 0. @returns or -errno */
   list(directory: Handle, cursor: bigint): { readonly objects: readonly Listed[]; readonly next: bigint | undefined } | number {
     const found = this.names(directory, cursor);
     if (typeof found === 'number') return found;

@@ -1,7 +1,7 @@
 /**
  * Messages of the data connection. The primary sends requests, each with a sequence number; the secondary gives exactly one answer for
- * each request, with the same number: ACK, or STATUSES, DIGESTS, LISTING and CONTENTS where the request asks for them. PING, PONG and FAILED
- * stand alone (sequence number 0).
+ * each request, with the same number: ACK, or STATUSES, DIGESTS, LISTING and CONTENTS where the request asks for them. PING, PONG and
+ * FAILED stand alone (sequence number 0).
  *
  * Objects are named by 64-bit ids that both nodes keep with the object, new names by (parent id, name): never by path, because a path
  * races with the rename of an ancestor.
