@@ -202,7 +202,7 @@ describe(`verification of a replicated pair (SEED=${SEED})`, function () {
     const each = (command: string): string => `for d in one two; do for i in 1 2 3 4 5; do ${command}; done; done`;
     // One of both is compared first, and takes a while; what comes into it from the other must not slip through.
     await a.must('mkdir one two && for d in one two; do for i in $(seq 300); do head -c 20000 /dev/urandom > $d/f$i; done; done');
-    await a.must(`${each('mkdir -p $d/below$i/deep && echo right > $d/below$i/deep/in-$d-$i && echo right > $d/single-$d-$i')}`);
+    await a.must(each('mkdir -p $d/below$i/deep && echo right > $d/below$i/deep/in-$d-$i && echo right > $d/single-$d-$i'));
     under(b, each('echo wrong > $d/below$i/deep/in-$d-$i; echo wrong > $d/single-$d-$i'));
     await a.call({ call: 'verify', options: { repair: false, bytesPerSecondMax: 4_000_000 } });
     await until(

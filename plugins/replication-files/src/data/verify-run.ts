@@ -119,11 +119,14 @@ export class VerifyRun {
 
   #compared(verification: Verification): void {
     const { repair, around, repairPeer } = this.#options;
-    const { total, touched, needsCompare } = verification.differences;
+    const { total, touched, needsCompare, isUnreadableHere } = verification.differences;
     if (this.#comparisons === 1) this.#differencesBefore = total;
     const result = this.#resultOf(verification);
     this.#last = result;
-    const isRepairable = repair && total > 0 && this.#comparisons < COMPARISONS_MAX;
+    const isRepairable = repair && total > 0 && this.#comparisons < COMPARISONS_MAX && !isUnreadableHere;
+    if (repair && isUnreadableHere) {
+      around.log('error', 'nothing is repaired: this node cannot read its own copy; is its disk broken? Swap, and replace the disk');
+    }
     // Before the end: who waits for it must find this result, not one before a repair.
     around.verified(result);
     this.#tellPeer(result);

@@ -166,7 +166,12 @@ export class Applier {
 
   #handleQuestion(request: VerifyRequest): void {
     if (this.#state !== 'connected') throw new WireError(`${request.kind} before the resync has finished`);
-    this.#responder.handle(request);
+    try {
+      this.#responder.handle(request);
+    } catch (error) {
+      // A question changes nothing: whatever goes wrong with it says nothing against this tree.
+      throw error instanceof WireError ? error : new WireError(`${request.kind} could not be answered: ${messageOf(error)}`);
+    }
   }
 
   #handleResync(request: ResyncRequest): void {

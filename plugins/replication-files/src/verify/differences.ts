@@ -62,12 +62,15 @@ export class Differences {
   readonly touched = new DirtySet();
   /** Only a comparison of everything repairs. */
   needsCompare = false;
+  /** This node cannot read everything: a resync from it could not end. */
+  isUnreadableHere = false;
   total = 0;
   readonly #seen = new Set<string>();
   readonly #listed = new Map<string, Listed>();
 
   add(where: Where, aspects: readonly Aspect[], detail: string, ranges?: GranuleRanges): void {
     this.#remember(where, aspects, ranges);
+    this.isUnreadableHere ||= aspects.includes('unreadable here');
     const { root, path } = where;
     const key = `${root}/${latin1(path)}`;
     if (this.#seen.has(key)) {

@@ -18,9 +18,9 @@ const ATTRIBUTES_BYTES_MAX = 64 << 10;
 /** The kernel allocates what is asked for; almost all objects have only our own. */
 const NAMES_BYTES_EXPECTED = 1024;
 /** Raw directory entries of one step. */
-const BATCH_BYTES = 4096;
+const BATCH_BYTES = 2048;
 /** A directory with at most so many names is listed in one step. */
-const NAMES_PER_STEP = 128;
+const NAMES_PER_STEP = 64;
 
 const NOTHING = Buffer.alloc(0);
 
