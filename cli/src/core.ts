@@ -14,6 +14,8 @@ export type {
   ResourceView,
   Verb,
   VerbOptions,
+  VerificationOptions,
+  VerificationView,
 } from '@holdfast/core';
 
 export function loadCore(): Promise<typeof Core> {

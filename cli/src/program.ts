@@ -7,6 +7,7 @@ import { addLogCommand } from './commands/log.js';
 import { addModuleCommands } from './commands/module.js';
 import { addResourceCommands } from './commands/resources.js';
 import { addStateCommand } from './commands/state.js';
+import { addVerifyCommand } from './commands/verify.js';
 import { addWaitCommand } from './commands/waitstate.js';
 import type { ExitCode } from './exit-code.js';
 import { versionOf } from './version.js';
@@ -22,6 +23,7 @@ Exit codes:
   0    done
   1    failed; one sentence with a code on stderr (with --json: {"error":{code,message,details}} on stdout)
   state -l exits with the state instead: 0 STOP, 1 WAIT, 2 ALONE or UP, 3 PRIM, 4 SECOND, 10 unknown
+  verify   0 both copies are identical, 1 they differ, 2 they could not be compared
 
 Files:
   /etc/holdfast/cluster.xml    nodes and networks of the cluster, the same on every node
@@ -78,6 +80,7 @@ export function createProgram(exit: ExitCode): Command {
   addResourceCommands(program, exit);
   program.commandsGroup('Control:');
   addControlCommands(program, exit);
+  addVerifyCommand(program, exit);
   program.commandsGroup('Configuration:');
   addModuleCommands(program, exit);
   addClusterCommands(program, exit);

@@ -1,15 +1,15 @@
 /** Views of modules as text: a row each for the table, or everything in a block. Pure. */
 import type { ModuleView } from './core.js';
 import type { NodeStates } from './commands/state.js';
-import { bytesText, durationText, type Paint, printable, resyncText } from './terminal.js';
+import { bytesText, differencesText, durationText, type Paint, printable, resyncText, verificationText, verifiedText } from './terminal.js';
 
 const HEAD = ['MODULE', 'NODE', 'STATE', 'DATA', 'FOR', 'PEER', 'WHY'] as const;
 
 interface Row {
   readonly key: string;
   readonly cells: readonly string[];
-  /** Below the table: progress of a resync. */
-  readonly below?: string;
+  /** Below the table: progress of a resync, of a verification. */
+  readonly below: readonly string[];
 }
 
 export function stateTable(paint: Paint, states: readonly NodeStates[], nowMs = Date.now()): string {
@@ -20,20 +20,24 @@ export function stateTable(paint: Paint, states: readonly NodeStates[], nowMs = 
     HEAD,
     rows.map(({ cells }) => cells),
   );
-  return [table, ...rows.flatMap(({ below }) => below ?? [])].join('\n');
+  return [table, ...rows.flatMap(({ below }) => below)].join('\n');
 }
 
 function rowsOf(paint: Paint, { node, result, error }: NodeStates, nowMs: number): readonly Row[] {
   if (error !== undefined) {
     // Below all modules.
-    return [{ key: '\uffff', cells: ['-', printable(node), paint.as('red', 'ERROR'), '', '', '', printable(error.message)] }];
+    return [{ key: '\uffff', cells: ['-', printable(node), paint.as('red', 'ERROR'), '', '', '', printable(error.message)], below: [] }];
   }
   return (result ?? []).map((view) => {
-    const progress = view.replication?.progress;
+    const { progress, verification } = view.replication ?? {};
+    const under = [
+      ...(progress === undefined ? [] : [`resync ${resyncText(progress)}`]),
+      ...(verification?.progress === undefined ? [] : [`verification ${verificationText(verification.progress)}`]),
+    ].map((line) => `${printable(view.module)} on ${printable(view.node)}: ${line}`);
     return {
       key: `${view.module} ${view.node}`,
       cells: rowOf(paint, view, nowMs),
-      ...(progress === undefined ? {} : { below: `${printable(view.module)} on ${printable(view.node)}: resync ${resyncText(progress)}` }),
+      below: under,
     };
   });
 }
@@ -79,6 +83,15 @@ export function stateDetails(paint: Paint, view: ModuleView): string {
     replication?.progress && ['resync', `${resyncText(replication.progress)}; ${bytesText(replication.progress.bytesSent)} sent`],
     replication?.progress?.reason === undefined ? undefined : ['resync reason', replication.progress.reason],
     replication?.lastResync && ['last resync', lastResyncText(replication.lastResync)],
+    replication?.verification?.progress && ['verifying', verificationText(replication.verification.progress)],
+    replication?.verification?.last && ['verified', verifiedText(replication.verification.last)],
+    ...(replication?.verification?.last === undefined ? [] : differencesText(replication.verification.last)).map(
+      (line): readonly [string, string] => ['', line],
+    ),
+    replication?.verification?.failure && [
+      'not verified',
+      `at ${replication.verification.failure.at}: ${replication.verification.failure.message} [${replication.verification.failure.code}]`,
+    ],
     replication?.failure && ['failure', `${replication.failure.message} [${replication.failure.code}]`],
     ['addresses', view.addresses.map(({ address, state }) => `${address} ${state}`).join(', ') || 'none'],
     ['generation', `${view.generation.current.slice(0, 12) || 'none'}, epoch ${view.generation.epoch}`],

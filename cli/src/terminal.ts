@@ -1,6 +1,6 @@
 /** What the terminal shows: colours that never carry meaning alone, tables, bars and sizes for people. All pure but the colour choice. */
 import Table from 'cli-table3';
-import type { ModuleView } from './core.js';
+import type { ModuleView, VerificationView } from './core.js';
 
 export type Colour = 'red' | 'orange' | 'green' | 'dim' | 'bold';
 
@@ -108,12 +108,41 @@ const BAR_WIDTH = 24;
 /** `[########----------------]  33 %  1.0 GiB of 3.0 GiB, 12 of 40 objects (compare), 85.0 MiB/s, 21 s left` */
 export function resyncText(progress: NonNullable<NonNullable<ModuleView['replication']>['progress']>): string {
   const { bytesDone, bytesTotal, objectsDone, objectsTotal, bytesPerSecond, secondsLeft, mode } = progress;
-  const share = bytesTotal > 0 ? Math.min(1, Math.max(0, bytesDone / bytesTotal)) : 0;
-  const filled = Math.floor(share * BAR_WIDTH);
-  const bar = `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}] ${Math.floor(share * 100)
-    .toString()
-    .padStart(3)} %`;
   const left = secondsLeft === undefined ? '' : `, ${durationText(secondsLeft)} left`;
   const amount = `${bytesText(bytesDone)} of ${bytesText(bytesTotal)}, ${objectsDone} of ${objectsTotal} objects`;
-  return `${bar}  ${amount} (${mode}), ${bytesText(bytesPerSecond)}/s${left}`;
+  return `${barText(bytesDone, bytesTotal)}  ${amount} (${mode}), ${bytesText(bytesPerSecond)}/s${left}`;
+}
+
+function barText(done: number, total: number): string {
+  const share = total > 0 ? Math.min(1, Math.max(0, done / total)) : 0;
+  const filled = Math.floor(share * BAR_WIDTH);
+  const percent = Math.floor(share * 100)
+    .toString()
+    .padStart(3);
+  return `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}] ${percent} %`;
+}
+
+/** As `resyncText`, of a comparison of both copies; without a bar while the size of the tree is not known. */
+export function verificationText(progress: NonNullable<VerificationView['progress']>): string {
+  const { phase, bytesDone, bytesTotal, objectsDone, bytesPerSecond, secondsLeft, differences } = progress;
+  if (phase === 'repairing') return `repairing ${differences} objects`;
+  const bar = bytesTotal === undefined ? '' : `${barText(bytesDone, bytesTotal)}  `;
+  const of = bytesTotal === undefined ? '' : ` of ${bytesText(bytesTotal)}`;
+  const left = secondsLeft === undefined ? '' : `, ${durationText(secondsLeft)} left`;
+  const rate = `${objectsDone} objects, ${bytesText(bytesDone)}${of}, ${bytesText(bytesPerSecond)}/s`;
+  return `${bar}${rate}${left}, ${differences === 0 ? 'no difference' : `${differences} different`}`;
+}
+
+/** One sentence about a finished comparison. */
+export function verifiedText(last: NonNullable<VerificationView['last']>): string {
+  const { outcome, differences, repaired, objects, bytes, durationMs, at, node } = last;
+  const what = outcome === 'identical' ? 'identical' : `${differences} ${differences === 1 ? 'object differs' : 'objects differ'}`;
+  const before = repaired === 0 ? '' : ` after ${repaired} repaired`;
+  return `${what}${before} at ${at} on ${node} (${objects} objects, ${bytesText(bytes)}, in ${durationText(durationMs / 1_000)})`;
+}
+
+/** A line each for what differs. */
+export function differencesText(last: NonNullable<VerificationView['last']>): readonly string[] {
+  const lines = last.listed.map(({ directory, path, detail }) => `${path === '' ? directory : `${directory}/${path}`}: ${detail}`);
+  return last.differences > lines.length ? [...lines, `and ${last.differences - lines.length} more`] : lines;
 }

@@ -124,7 +124,7 @@ export async function waitFor(session: Session, client: Client, module: string, 
 }
 
 /** Failures that may pass. Everything else is the command's error. */
-async function look(client: Client, module: string, timeoutMs: number): Promise<ModuleView | HoldfastError> {
+export async function look(client: Client, module: string, timeoutMs: number): Promise<ModuleView | HoldfastError> {
   const deadline = new AbortController();
   const timedOut = delay(timeoutMs, new HoldfastError('HF_AGENT_TIMEOUT', 'the agent did not answer in time'), { signal: deadline.signal });
   timedOut.catch(() => undefined);
@@ -148,7 +148,7 @@ function progressText(session: Session, view: ModuleView, goal: Goal): string {
 }
 
 /** One line on stderr that replaces itself; silent unless a person looks. */
-class ProgressLine {
+export class ProgressLine {
   private readonly enabled: boolean;
   private shown = '';
 

@@ -15,6 +15,7 @@ import type {
   ResourceView,
   Verb,
   VerbOptions,
+  VerificationOptions,
 } from '../src/api/contract.js';
 import { type Api, createApi } from '../src/api/server.js';
 import type { PeerOptions } from '../src/api/peer-tls.js';
@@ -35,6 +36,11 @@ export class MemoryService implements AgentService {
   clusterNodes: ClusterView['nodes'] = [];
   /** Called after a command was recorded: lets a test play the engine. */
   onCommand: (command: RecordedCommand) => void = () => undefined;
+
+  readonly verifications: VerificationOptions[] = [];
+  readonly cancelled: string[] = [];
+  /** Called when a verification has begun. */
+  onVerify: (module: string) => void = () => undefined;
 
   constructor(readonly node: string) {}
 
@@ -126,6 +132,19 @@ export class MemoryService implements AgentService {
     this.onCommand(command);
   }
 
+  async verify(name: string, options: VerificationOptions): Promise<{ readonly id: string }> {
+    const { replication } = this.known(name);
+    if (replication?.role !== 'primary') throw new HoldfastError('HF_COMMAND_REFUSED', `verify of ${name}: this node is not primary`);
+    this.verifications.push(options);
+    this.onVerify(name);
+    return { id: `verification-${this.verifications.length}` };
+  }
+
+  async cancelVerification(name: string): Promise<void> {
+    this.known(name);
+    this.cancelled.push(name);
+  }
+
   async install(folder: string, options: { name?: string; id?: number; replace?: boolean }): Promise<ModuleListEntry> {
     if (folder.endsWith('missing')) throw new HoldfastError('HF_CONFIG_FOLDER', `${folder} does not exist`);
     const module = options.name ?? folder.split('/').at(-1) ?? folder;
@@ -188,6 +207,31 @@ export function fullView(module: string, node: string): ModuleView {
         secondsLeft: 12,
       },
       lastResync: { mode: 'journal', bytesSent: 10, objectsSent: 1, bytesInTree: 100, durationMs: 12.5 },
+      verification: {
+        progress: {
+          id: 'v2',
+          phase: 'comparing',
+          objectsDone: 10,
+          bytesDone: 50,
+          bytesTotal: 200,
+          bytesPerSecond: 1048576,
+          secondsLeft: 3,
+          differences: 1,
+        },
+        last: {
+          id: 'v1',
+          outcome: 'different',
+          node,
+          at: '2026-11-20T10:00:00.000Z',
+          durationMs: 1500,
+          objects: 12,
+          bytes: 100,
+          differences: 1,
+          listed: [{ directory: '/data', path: 'a/b', differs: ['content'], detail: 'content within bytes 0-65535' }],
+          repaired: 0,
+        },
+        failure: { id: 'v0', at: '2026-11-20T10:00:00.000Z', code: 'HF_LINK', message: 'cut' },
+      },
       failure: { code: 'HF_LINK', message: 'cut' },
     },
     addresses: [{ address: '192.0.2.10', state: 'held' }],

@@ -66,6 +66,73 @@ export interface ResyncSummary {
   readonly durationMs: number;
 }
 
+/** A verification compares both copies, names, attributes and content, while the application works. */
+export interface VerifyOptions {
+  /** What differs on the peer is copied from this node, and compared again. */
+  readonly repair: boolean;
+  /** Content compared per second; undefined: what the configuration says. */
+  readonly bytesPerSecondMax?: number;
+}
+
+export interface VerifyProgress {
+  /** Of this verification. */
+  readonly id: string;
+  readonly phase: 'comparing' | 'repairing';
+  readonly objectsDone: number;
+  readonly bytesDone: number;
+  /** As far as known: the size at the last verification or resync. */
+  readonly bytesTotal?: number;
+  readonly bytesPerSecond: number;
+  readonly secondsLeft?: number;
+  /** Objects that differ, so far. */
+  readonly differences: number;
+}
+
+export interface VerifyDifference {
+  /** The replicated directory. */
+  readonly directory: string;
+  /** Relative to it; bytes that are no text are shown by their code. Empty: the directory itself. */
+  readonly path: string;
+  /** What differs, in short words: `content`, `mode`, `missing there`, … */
+  readonly differs: readonly string[];
+  /** The same for people, with the values of both nodes: "here" is the node of the result. */
+  readonly detail: string;
+}
+
+/** Outcome of the last verification, kept by both nodes over restarts. */
+export interface VerifyResult {
+  readonly id: string;
+  readonly outcome: 'identical' | 'different';
+  /** The node that was primary and compared. */
+  readonly node: string;
+  /** ISO 8601, wall clock of that node: when the comparison ended. */
+  readonly at: string;
+  readonly durationMs: number;
+  readonly objects: number;
+  readonly bytes: number;
+  /** Objects that differ now. */
+  readonly differences: number;
+  /** The first of them. */
+  readonly listed: readonly VerifyDifference[];
+  /** Objects that differed before the repair. */
+  readonly repaired: number;
+}
+
+/** A verification that ended without a result. */
+export interface VerifyFailure {
+  readonly id: string;
+  readonly at: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface VerifyStatus {
+  readonly progress?: VerifyProgress;
+  readonly last?: VerifyResult;
+  /** Of the last one, when it was later than `last`. */
+  readonly failure?: VerifyFailure;
+}
+
 /**
  * The link to the peer as seen from here:
  * - `none`: not wanted, or a secondary that waits for its primary;
@@ -84,13 +151,14 @@ export interface ReplicationStatus {
   readonly journalSince?: string;
   readonly progress?: ResyncProgress;
   readonly lastResync?: ResyncSummary;
+  readonly verification?: VerifyStatus;
   /** Why the link is down or the backend failed: code and sentence. */
   readonly failure?: { readonly code: string; readonly message: string };
 }
 
 export interface Replica {
   status(): ReplicationStatus;
-  /** Called on every change of role, link, inconsistent or failure, and at most every 500 ms for progress. */
+  /** Called on every change of role, link, inconsistent, failure or the result of a verification, and at most every 500 ms for progress. */
   onStatus(listener: (status: ReplicationStatus) => void): void;
   /**
    * Becomes primary without a peer. From secondary: first applies everything received and acknowledged, and turns what was received
@@ -117,6 +185,14 @@ export interface Replica {
    * (a process that waits for a held write cannot die). Idempotent; ends with `stop`.
    */
   refuse(): void;
+  /**
+   * Primary that is connected: begins to compare both copies; the outcome comes through status. Optional: not every backend can.
+   * @returns the id of the verification
+   * @throws HoldfastError when it is not connected, or one runs already
+   */
+  verify?(options: VerifyOptions): Promise<string>;
+  /** Ends a running verification without a result. Idempotent. */
+  cancelVerify?(): Promise<void>;
   /**
    * Flushes, unmounts and disconnects. While the module is stopped the plain directory shows the data.
    * @throws HoldfastError HF_REPLICATION_BUSY naming the processes (pid, command) that still hold files; with `force` unmounts lazily.

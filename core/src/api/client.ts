@@ -82,6 +82,14 @@ class HttpClient implements Client {
     await this.call<undefined>('POST', `${modulePath(name)}/commands`, { ...options, verb });
   }
 
+  verify(name: string, options: Parameters<Client['verify']>[1]): ReturnType<Client['verify']> {
+    return this.call('POST', `${modulePath(name)}/verification`, options);
+  }
+
+  async cancelVerification(name: string): Promise<void> {
+    await this.call<undefined>('DELETE', `${modulePath(name)}/verification`);
+  }
+
   install(...[folder, options]: Parameters<Client['install']>): ReturnType<Client['install']> {
     return this.call('POST', '/modules', { ...options, folder });
   }

@@ -17,6 +17,47 @@ export interface VerbOptions {
   readonly identity?: string;
 }
 
+export interface VerificationOptions {
+  /** What differs on the secondary is copied from the primary, and compared again. */
+  readonly repair?: boolean;
+  /** Content compared per second; without it, what the configuration says. */
+  readonly bytesPerSecondMax?: number;
+}
+
+/** The last comparison of both copies, and the one that is under way. */
+export interface VerificationView {
+  readonly progress?: {
+    readonly id: string;
+    readonly phase: 'comparing' | 'repairing';
+    readonly objectsDone: number;
+    readonly bytesDone: number;
+    readonly bytesTotal?: number;
+    readonly bytesPerSecond: number;
+    readonly secondsLeft?: number;
+    readonly differences: number;
+  };
+  readonly last?: {
+    readonly id: string;
+    readonly outcome: 'identical' | 'different';
+    /** The node that was primary and compared: "here" in the details. */
+    readonly node: string;
+    /** ISO 8601, wall clock of that node. */
+    readonly at: string;
+    readonly durationMs: number;
+    readonly objects: number;
+    readonly bytes: number;
+    readonly differences: number;
+    readonly listed: readonly {
+      readonly directory: string;
+      readonly path: string;
+      readonly differs: readonly string[];
+      readonly detail: string;
+    }[];
+    readonly repaired: number;
+  };
+  readonly failure?: { readonly id: string; readonly at: string; readonly code: string; readonly message: string };
+}
+
 export interface ReplicationView {
   readonly role: 'stopped' | 'primary' | 'secondary';
   readonly link: NodeReport['link'];
@@ -41,6 +82,7 @@ export interface ReplicationView {
     readonly bytesInTree: number;
     readonly durationMs: number;
   };
+  readonly verification?: VerificationView;
   readonly failure?: { readonly code: string; readonly message: string };
 }
 
@@ -117,6 +159,10 @@ export interface AgentService {
   log(name: string, query: { after?: number; limit?: number; levels?: string }): Promise<readonly LogEntry[]>;
   /** Accepts the command and returns once it is durably taken, not when it is finished: `wait` polls `module`. */
   command(name: string, verb: Verb, options: VerbOptions): Promise<void>;
+  /** Begins to compare both copies, on a connected primary; the outcome is in the view of the module. Returns the verification's id. */
+  verify(name: string, options: VerificationOptions): Promise<{ readonly id: string }>;
+  /** Ends a running comparison without a result. */
+  cancelVerification(name: string): Promise<void>;
   /** Copies a module folder (absolute path on this node) into the node's modules. `id` fixes the module's number. */
   install(folder: string, options: { name?: string; id?: number; replace?: boolean }): Promise<ModuleListEntry>;
   uninstall(name: string): Promise<void>;

@@ -20,6 +20,7 @@ const STATUS: Readonly<Record<string, number>> = {
   HF_MODULE_MANIFEST: 400,
   HF_MODULE_NAME: 400,
   HF_COMMAND_UNSUPPORTED: 501,
+  HF_REPLICATION_VERIFY: 409,
 };
 
 /** Families, after the exact codes: what the caller sent is wrong (400), or it does not fit the present state (409). */

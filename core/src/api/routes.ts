@@ -107,6 +107,30 @@ export function registerModuleRoutes(scope: FastifyInstance, service: AgentServi
       return reply.code(202).send();
     },
   });
+  scope.post<{ Params: schemas.ModuleParams; Body: schemas.VerificationBody }>('/modules/:module/verification', {
+    schema: {
+      tags: ['modules'],
+      summary: 'Compare both copies of the replicated data',
+      description:
+        'On the node that is primary and connected. Answers 202 once it has begun; the state of the module has its progress and result.',
+      params: schemas.moduleParams,
+      body: schemas.verificationBody,
+      response: answers(202, schemas.verificationBegun),
+    },
+    handler: async (request, reply) => reply.code(202).send(await service.verify(request.params.module, request.body)),
+  });
+  scope.delete<{ Params: schemas.ModuleParams }>('/modules/:module/verification', {
+    schema: {
+      tags: ['modules'],
+      summary: 'End a running comparison without a result',
+      params: schemas.moduleParams,
+      response: answers(204, nothing),
+    },
+    handler: async (request, reply) => {
+      await service.cancelVerification(request.params.module);
+      return reply.code(204).send();
+    },
+  });
 }
 
 export function registerEventRoute(scope: FastifyInstance, streams: EventStreams): void {

@@ -10,6 +10,8 @@ import type {
   ModuleView,
   ReplicationView,
   ResourceView,
+  VerificationOptions,
+  VerificationView,
   Verb,
   VerbOptions,
 } from './contract.js';
@@ -62,6 +64,8 @@ export interface ConfigureBody {
   readonly check?: boolean;
 }
 
+export type VerificationBody = VerificationOptions;
+
 const name = (description: string): JsonSchema => ({ type: 'string', pattern: NAME_PATTERN, description });
 const natural = (description: string): JsonSchema => ({ type: 'string', pattern: NATURAL_PATTERN, description });
 
@@ -86,6 +90,49 @@ export const errorBody = objectOf<ErrorBody>(
 );
 
 export const health = objectOf<Health>({ status: oneOf<'ok'>({ ok: true }), node: text('Name of the node that answers') });
+
+const verification = objectOf<VerificationView>({
+  progress: optional(
+    objectOf<NonNullable<VerificationView['progress']>>({
+      id: text('Of this comparison'),
+      phase: oneOf<'comparing' | 'repairing'>({ comparing: true, repairing: true }),
+      objectsDone: integer(),
+      bytesDone: integer(),
+      bytesTotal: optional(integer('As far as known')),
+      bytesPerSecond: quantity(),
+      secondsLeft: optional(quantity()),
+      differences: integer('Objects that differ, so far'),
+    }),
+  ),
+  last: optional(
+    objectOf<NonNullable<VerificationView['last']>>({
+      id: text(),
+      outcome: oneOf<'identical' | 'different'>({ identical: true, different: true }),
+      node: text('The node that was primary and compared: "here" in the details'),
+      at: text('ISO 8601, wall clock of that node'),
+      durationMs: quantity(),
+      objects: integer(),
+      bytes: integer(),
+      differences: integer('Objects that differ'),
+      listed: arrayOf(
+        objectOf<NonNullable<VerificationView['last']>['listed'][number]>({
+          directory: text(),
+          path: text('Relative to the directory'),
+          differs: arrayOf(text(), 'content, mode, missing there, …'),
+          detail: text(),
+        }),
+        'The first of them',
+      ),
+      repaired: integer('Objects that differed before the repair'),
+    }),
+  ),
+  failure: optional(
+    objectOf<NonNullable<VerificationView['failure']>>(
+      { id: text(), at: text('ISO 8601'), code: text(), message: text() },
+      'Why the last one ended without a result',
+    ),
+  ),
+});
 
 const replication = objectOf<ReplicationView>({
   role: oneOf<ReplicationView['role']>({ stopped: true, primary: true, secondary: true }),
@@ -114,6 +161,7 @@ const replication = objectOf<ReplicationView>({
       durationMs: quantity(),
     }),
   ),
+  verification: optional(verification),
   failure: optional(objectOf<NonNullable<ReplicationView['failure']>>({ code: text(), message: text() })),
 });
 
@@ -204,6 +252,13 @@ export const commandBody = objectOf<CommandBody>({
     description: 'Marks an automatic action, which counts in maxloop',
   }),
 });
+
+export const verificationBody = objectOf<VerificationOptions>({
+  repair: optional(flag('What differs on the secondary is copied from the primary, and compared again')),
+  bytesPerSecondMax: optional({ type: 'integer', minimum: 1, description: 'Content compared per second' }),
+});
+
+export const verificationBegun = objectOf<{ readonly id: string }>({ id: text('Of this comparison') });
 
 export const installBody = objectOf<InstallBody>({
   folder: { type: 'string', minLength: 1, maxLength: 4096, pattern: '^/', description: 'Absolute path of the module folder on the node' },

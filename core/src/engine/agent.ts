@@ -12,6 +12,7 @@ import type {
   ResourceView,
   Verb,
   VerbOptions,
+  VerificationOptions,
 } from '../api/contract.js';
 import { findOverlaps, parseModule, type ContributedSchema } from '../config/index.js';
 import type { Command } from '../decide/mirror/types.js';
@@ -180,6 +181,14 @@ export class Agent implements AgentService {
   async command(name: string, verb: Verb, options: VerbOptions): Promise<void> {
     const runtime = await this.runtime(name);
     runtime.command(commandOf(verb, options));
+  }
+
+  async verify(name: string, options: VerificationOptions): Promise<{ readonly id: string }> {
+    return (await this.runtime(name)).verify(options);
+  }
+
+  async cancelVerification(name: string): Promise<void> {
+    await (await this.runtime(name)).parts.replica?.cancelVerify?.();
   }
 
   async install(folder: string, options: { name?: string; id?: number; replace?: boolean }): Promise<ModuleListEntry> {

@@ -5,6 +5,7 @@
  */
 import type { HeartbeatSession, Log, Replica, VirtualIp } from '@holdfast/sdk';
 import { HoldfastError, messageOf } from '@holdfast/sdk';
+import type { VerificationOptions } from '../api/contract.js';
 import { linkIsAlive } from '../decide/detector.js';
 import { refusalOf } from '../decide/mirror/commands.js';
 import { reportOf } from '../decide/mirror/report.js';
@@ -21,6 +22,7 @@ import { decodeReport, encodeReport } from './heartbeat-payload.js';
 import type { ResourceBook } from './resource-book.js';
 import { ResyncNotes } from './resync-notes.js';
 import { runScript } from './script-runner.js';
+import { verificationRefusal, VerificationEvents } from './verification.js';
 
 const TICK_MS = 50;
 /** Every how many ticks the addresses are compared with what the state wants. */
@@ -56,11 +58,14 @@ export class ModuleRuntime {
   private verifying = false;
   private closed = false;
   private readonly resyncNotes = new ResyncNotes();
+  private readonly verifications: VerificationEvents;
 
   constructor(
     private state: MirrorState,
     readonly parts: ModuleParts,
-  ) {}
+  ) {
+    this.verifications = new VerificationEvents(parts.replica?.status().verification, state.settings.node);
+  }
 
   get snapshot(): MirrorState {
     return this.state;
@@ -114,6 +119,17 @@ export class ModuleRuntime {
     this.push({ kind: 'operator', command });
   }
 
+  /** Begins to compare both copies. @throws HoldfastError HF_COMMAND_REFUSED with the reason when it is impossible now. */
+  async verify({ repair = false, bytesPerSecondMax }: VerificationOptions): Promise<{ readonly id: string }> {
+    const refusal = verificationRefusal(this.parts.replica?.status(), this.state.settings.peer);
+    const { name } = this.parts.configuration;
+    if (refusal !== undefined) throw new HoldfastError('HF_COMMAND_REFUSED', `verify of ${name}: ${refusal}`, { verb: 'verify' });
+    this.write('U', 'operator', repair ? 'command verify, with repair' : 'command verify');
+    const id = await this.parts.replica?.verify?.({ repair, ...(bytesPerSecondMax === undefined ? {} : { bytesPerSecondMax }) });
+    if (id === undefined) throw new HoldfastError('HF_COMMAND_UNSUPPORTED', `the replication of ${name} cannot compare its copies`);
+    return { id };
+  }
+
   /** Stops deciding. The caller closes the parts. */
   close(): void {
     this.closed = true;
@@ -164,7 +180,8 @@ export class ModuleRuntime {
   }
 
   private takeReplicationFacts(replica: Replica): void {
-    const { role, link, inconsistent, journalSince, failure, progress, lastResync } = replica.status();
+    const { role, link, inconsistent, journalSince, failure, progress, lastResync, verification } = replica.status();
+    for (const { level, text, fields } of this.verifications.take(verification)) this.write(level, 'verify', text, fields);
     const facts = {
       role,
       link,

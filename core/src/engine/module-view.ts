@@ -78,13 +78,14 @@ function detailOf(state: MirrorState): string {
 function replicationView(runtime: ModuleRuntime): ReplicationView | undefined {
   const { replica } = runtime.parts;
   if (replica === undefined) return undefined;
-  const { role, link, progress, lastResync, failure } = replica.status();
+  const { role, link, progress, lastResync, verification, failure } = replica.status();
   return {
     role,
     link,
     condition: runtime.snapshot.replication.inconsistent ? 'inconsistent' : runtime.snapshot.durable.condition,
     ...(progress === undefined ? {} : { progress }),
     ...(lastResync === undefined ? {} : { lastResync }),
+    ...(verification === undefined ? {} : { verification }),
     ...(failure === undefined ? {} : { failure }),
   };
 }

@@ -4,8 +4,17 @@
  * never acknowledged), but its mounts are dead until a new process cleans them, which is the first thing that it does. So the replica is
  * opened again as soon as the module lets go of it, or wants a role again.
  */
-import type { Log, Replica, ReplicationBackend, ReplicationOptions, ReplicationStatus, ResyncMode, Term } from '@holdfast/sdk';
-import { messageOf } from '@holdfast/sdk';
+import type {
+  Log,
+  Replica,
+  ReplicationBackend,
+  ReplicationOptions,
+  ReplicationStatus,
+  ResyncMode,
+  Term,
+  VerifyOptions,
+} from '@holdfast/sdk';
+import { HoldfastError, messageOf } from '@holdfast/sdk';
 
 /** Failure code of a backend whose process is gone. */
 const PROCESS_GONE = 'HF_REPLICATION_PROCESS';
@@ -85,6 +94,17 @@ export class ReplicaKeeper implements Replica {
 
   refuse(): void {
     this.current.refuse();
+  }
+
+  async verify(options: VerifyOptions): Promise<string> {
+    const replica = this.current;
+    if (replica.verify === undefined)
+      throw new HoldfastError('HF_COMMAND_UNSUPPORTED', 'this kind of replication cannot compare its copies');
+    return replica.verify(options);
+  }
+
+  async cancelVerify(): Promise<void> {
+    await this.current.cancelVerify?.();
   }
 
   async stop(options: { force: boolean }): Promise<void> {

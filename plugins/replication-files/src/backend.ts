@@ -1,5 +1,6 @@
 /** The agent's side of replication: starts one replicator process per module, sends it commands and keeps its last status. */
 import { fork, type ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import {
   HoldfastError,
   messageOf,
@@ -11,6 +12,7 @@ import {
   type ReplicationStatus,
   type ResyncMode,
   type Term,
+  type VerifyOptions,
 } from '@holdfast/sdk';
 import { readDirectories } from './configuration.js';
 import { errorOf, type ControlCommand, type ControlReport, type ControlRequest } from './control.js';
@@ -27,7 +29,6 @@ export class FilesBackend implements ReplicationBackend {
     const replica = new ProcessReplica(options.log);
     try {
       const { module, localNode, peerNode, local, peer, stateDirectory, configuration } = options;
-      const bandwidth = configuration['reiallowedbw'];
       await replica.run({
         kind: 'open',
         options: {
@@ -40,7 +41,9 @@ export class FilesBackend implements ReplicationBackend {
           key: Buffer.from(options.key).toString('base64'),
           directories: readDirectories(configuration),
           async: configuration['async'] === 'none' ? 'none' : 'second',
-          resyncBytesPerSecondMax: bandwidth === undefined ? undefined : Number(bandwidth) * 1024,
+          resyncBytesPerSecondMax: bandwidthOf(configuration['reiallowedbw']),
+          verifyBytesPerSecondMax: bandwidthOf(configuration['verifyallowedbw']),
+          verifyEveryMs: everyMs(configuration['verifyevery']),
           lockTimeoutSeconds: Number(configuration['locktimeout'] ?? LOCK_TIMEOUT_DEFAULT_SECONDS),
         },
       });
@@ -50,6 +53,16 @@ export class FilesBackend implements ReplicationBackend {
     }
     return replica;
   }
+}
+
+/** KB/s to bytes per second. */
+function bandwidthOf(value: ElementValue[string] | undefined): number | undefined {
+  return value === undefined ? undefined : Number(value) * 1024;
+}
+
+/** Seconds; 0: never. */
+function everyMs(value: ElementValue[string] | undefined): number | undefined {
+  return value === undefined || value === 0 ? undefined : Number(value) * 1000;
 }
 
 interface Waiting {
@@ -122,6 +135,16 @@ class ProcessReplica implements Replica {
 
   refuse(): void {
     this.#runLater({ kind: 'refuse' });
+  }
+
+  async verify(options: VerifyOptions): Promise<string> {
+    const verifyId = randomUUID();
+    await this.run({ kind: 'verify', verifyId, options });
+    return verifyId;
+  }
+
+  cancelVerify(): Promise<void> {
+    return this.run({ kind: 'cancel-verify' });
   }
 
   async stop(options: { force: boolean }): Promise<void> {

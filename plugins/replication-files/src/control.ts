@@ -1,5 +1,5 @@
 /** Messages between the agent and a replicator process, over the IPC channel of `fork`. The agent asks, the process answers and reports. */
-import type { ReplicationEndpoint, ReplicationStatus, ResyncMode, Term } from '@holdfast/sdk';
+import type { ReplicationEndpoint, ReplicationStatus, ResyncMode, Term, VerifyOptions } from '@holdfast/sdk';
 import { HoldfastError, messageOf } from '@holdfast/sdk';
 import type { ReplicatedDirectory } from './configuration.js';
 
@@ -17,6 +17,10 @@ export interface ReplicatorOptions {
   readonly lockTimeoutSeconds: number;
   /** Undefined: no limit. */
   readonly resyncBytesPerSecondMax: number | undefined;
+  /** Undefined: no limit. */
+  readonly verifyBytesPerSecondMax: number | undefined;
+  /** Undefined: only on request. */
+  readonly verifyEveryMs: number | undefined;
 }
 
 export type ControlCommand =
@@ -27,6 +31,8 @@ export type ControlCommand =
   | { readonly kind: 'disconnect-peer' }
   | { readonly kind: 'continue-alone'; readonly term: Term; readonly base: string }
   | { readonly kind: 'refuse' }
+  | { readonly kind: 'verify'; readonly verifyId: string; readonly options: VerifyOptions }
+  | { readonly kind: 'cancel-verify' }
   | { readonly kind: 'stop'; readonly force: boolean }
   | { readonly kind: 'close' };
 

@@ -2,7 +2,7 @@
  * Stands in for the agent of one node, in a mount namespace of its own: opens the backend and does what the test says over IPC. It keeps
  * no state: a replicator that is killed, or this process itself, is simply started again by the test.
  */
-import type { Replica, ReplicationOptions, ResyncMode, Term } from '@holdfast/sdk';
+import type { Replica, ReplicationOptions, ResyncMode, Term, VerifyOptions } from '@holdfast/sdk';
 import { messageOf } from '@holdfast/sdk';
 import { FilesBackend } from '../src/backend.js';
 
@@ -16,6 +16,8 @@ export type AgentCall =
   | { readonly call: 'disconnectPeer' }
   | { readonly call: 'continueAlone'; readonly term: Term; readonly base: string }
   | { readonly call: 'refuse' }
+  | { readonly call: 'verify'; readonly options: VerifyOptions }
+  | { readonly call: 'cancelVerify' }
   | { readonly call: 'stop'; readonly force: boolean }
   | { readonly call: 'close' };
 
@@ -64,6 +66,11 @@ async function perform(request: AgentRequest): Promise<void> {
     case 'refuse':
       open.refuse();
       return;
+    case 'verify':
+      await open.verify?.(request.options);
+      return;
+    case 'cancelVerify':
+      return open.cancelVerify?.();
     case 'stop':
       return open.stop({ force: request.force });
     case 'close':

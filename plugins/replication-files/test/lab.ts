@@ -7,7 +7,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ElementValue, ReplicationStatus, ResyncMode } from '@holdfast/sdk';
+import type { ElementValue, ReplicationStatus, ResyncMode, VerifyFailure, VerifyOptions, VerifyResult } from '@holdfast/sdk';
 import type { AgentCall, AgentReport, AgentRequest } from './agent-process.js';
 import { describeTree, differences } from './tree.js';
 
@@ -163,6 +163,24 @@ export class LabNode {
 
   connectPeer(n: number, mode: ResyncMode): Promise<void> {
     return this.call({ call: 'connectPeer', term: term(n), mode });
+  }
+
+  /** Compares both copies, from this primary. @returns the result, or the failure that ended it */
+  async verify(options: VerifyOptions = { repair: false }, waitMs = WAIT_MS): Promise<VerifyResult | VerifyFailure> {
+    const before = this.status.verification;
+    await this.call({ call: 'verify', options });
+    const outcome = (): VerifyResult | VerifyFailure | undefined => {
+      const { progress, last, failure } = this.status.verification ?? {};
+      if (progress !== undefined) return undefined;
+      if (failure !== undefined && failure.id !== before?.failure?.id) return failure;
+      return last?.id === before?.last?.id ? undefined : last;
+    };
+    await until(
+      () => outcome() !== undefined,
+      () => `the verification to end: ${JSON.stringify(this.status)}; log ${this.log.join(' | ')}`,
+      waitMs,
+    );
+    return outcome() as VerifyResult | VerifyFailure;
   }
 
   stop(force = false): Promise<void> {

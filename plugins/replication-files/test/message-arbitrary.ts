@@ -36,6 +36,31 @@ const errno = fc.integer({ min: 0, max: 4095 });
 const flag = fc.boolean();
 const kind = <K extends Message['kind']>(value: K): fc.Arbitrary<K> => fc.constant(value);
 
+const slot = u32;
+const granuleOffset = fc.integer({ min: 0, max: 1e6 }).map((n) => n * GRANULE_BYTES);
+const subject = fc.oneof(
+  fc.record({ object: id, slot, name: fc.constant(Buffer.alloc(0)) }),
+  fc.record({ object: fc.constant(0n), slot, name }),
+);
+const digests = fc
+  .integer({ min: 0, max: 8 })
+  .chain((n) => fc.uint8Array({ minLength: n * DIGEST_BYTES, maxLength: n * DIGEST_BYTES }))
+  .map((bytes) => Buffer.from(bytes));
+const listed = fc.record({
+  name: fc.oneof(name, fc.constant(Buffer.alloc(0))),
+  object: fc.oneof(id, fc.constant(0n)),
+  mode: fc.oneof(fileMode, fc.constant(0)),
+  uid: u32,
+  gid: u32,
+  rdev: u32,
+  size,
+  mtime: time,
+  ino: id,
+  nlink: u32,
+  target: fc.oneof(name, fc.constant(Buffer.alloc(0))),
+  attributes: fc.uint8Array({ maxLength: DIGEST_BYTES }).map((bytes) => Buffer.from(bytes)),
+});
+
 export const message = fc
   .oneof(
     fc.record({ kind: kind('ping'), seq: fc.constant(0) }),
@@ -152,6 +177,20 @@ export const message = fc
         .chain((n) => fc.uint8Array({ minLength: n * DIGEST_BYTES, maxLength: n * DIGEST_BYTES }))
         .map((bytes) => Buffer.from(bytes)),
     }),
+    fc.tuple(subject, seq, slot).map(([where, number, as]) => ({ kind: 'verify-enter', seq: number, as, ...where })),
+    fc.tuple(subject, seq, granuleOffset).map(([where, number, offset]) => ({ kind: 'verify-content', seq: number, offset, ...where })),
+    fc.record({ kind: kind('verify-list'), seq, slot, cursor: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }) }),
+    fc.record({ kind: kind('verify-names'), seq, slot, names: fc.array(name, { maxLength: 20 }) }),
+    fc.record({ kind: kind('verify-object'), seq, object: id }),
+    fc.record({ kind: kind('verify-result'), seq, text: fc.string({ maxLength: 2000 }).map((text) => Buffer.from(text).toString()) }),
+    fc.record({
+      kind: kind('listing'),
+      seq,
+      errno,
+      next: fc.option(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), { nil: undefined }),
+      objects: fc.array(listed, { maxLength: 20 }),
+    }),
+    fc.record({ kind: kind('contents'), seq, errno, size, start: granuleOffset, digests }),
   )
   .map((value) => tidy(value)) as unknown as fc.Arbitrary<Message>;
 

@@ -27,7 +27,7 @@ export const nowMs = (): number => performance.now();
 
 /** Waits for the disk at once, on this thread. */
 export const POOL: SyncPool = {
-  run: ({ call, fd }, done) => done({ fsync, fdatasync, syncfs }[call](fd)),
+  run: ({ call, fd }, done) => done({ fsync, fdatasync, syncfs, load: () => 0 }[call](fd)),
 };
 
 const WAIT_MAX_MS = 20_000;
@@ -194,6 +194,7 @@ export class Lab {
       recent: this.recent,
       pool: POOL,
       async: 'second',
+      onVerified: () => undefined,
       onState: () => undefined,
       onFailed: (error) => (failure = error),
     });

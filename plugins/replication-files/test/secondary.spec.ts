@@ -47,6 +47,7 @@ class Node {
       recent: this.recent,
       pool,
       async,
+      onVerified: () => undefined,
       onState: (state) => this.states.push(state),
       onFailed: (error) => this.failures.push(error),
     });

@@ -54,7 +54,7 @@ epoll.add(settings.wakeFd, EPOLLIN, takeCommands);
 let nextTickMs = performance.now() + TICK_MS;
 let isBusy = false;
 while (!isEnding) {
-  epoll.wait(isBusy ? 0 : Math.max(0, Math.ceil(nextTickMs - performance.now())));
+  epoll.wait(isBusy ? 0 : Math.max(0, Math.ceil(Math.min(nextTickMs - performance.now(), replica.sleepMaxMs))));
   if (performance.now() >= nextTickMs) {
     replica.tick();
     nextTickMs = performance.now() + TICK_MS;

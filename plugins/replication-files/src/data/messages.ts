@@ -1,8 +1,20 @@
 /** What the main thread of a replicator and its data thread say to each other. Plain data: it is cloned between the threads. */
-import type { ReplicationEndpoint, ResyncMode, ResyncProgress, ResyncSummary } from '@holdfast/sdk';
+import type {
+  ReplicationEndpoint,
+  ResyncMode,
+  ResyncProgress,
+  ResyncSummary,
+  VerifyFailure,
+  VerifyProgress,
+  VerifyResult,
+} from '@holdfast/sdk';
 import type { Exclusion } from '../boundary/rules.js';
 
 export interface DataSettings {
+  /** Name of this node. */
+  readonly node: string;
+  /** The replicated directories, as applications see them. */
+  readonly directories: readonly string[];
   readonly stateDirectory: string;
   readonly async: 'second' | 'none';
   /** For each directory, in order: what of it is not replicated. */
@@ -57,6 +69,13 @@ export type DataCommand =
   | { readonly kind: 'drop-link'; readonly link: number; readonly reason: string }
   | { readonly kind: 'continue-alone'; readonly base: string }
   | { readonly kind: 'refuse' }
+  | {
+      readonly kind: 'verify';
+      readonly verifyId: string;
+      readonly repair: boolean;
+      readonly bytesPerSecondMax: number | undefined;
+    }
+  | { readonly kind: 'cancel-verify' }
   /** Flushes, writes the last word of journal or marker, closes link, devices and trees. Back to stopped. */
   | { readonly kind: 'stop' }
   | { readonly kind: 'end' };
@@ -71,6 +90,7 @@ export interface DataState {
   readonly journalSince: string | undefined;
   readonly progress: ResyncProgress | undefined;
   readonly lastResync: ResyncSummary | undefined;
+  readonly verifying: VerifyProgress | undefined;
 }
 
 export interface DataFailure {
@@ -82,5 +102,6 @@ export interface DataFailure {
 export type DataReport =
   | { readonly kind: 'outcome'; readonly id: number; readonly failure: DataFailure | undefined }
   | { readonly kind: 'state'; readonly state: DataState }
+  | { readonly kind: 'verified'; readonly outcome: VerifyResult | VerifyFailure }
   | { readonly kind: 'link-lost'; readonly link: number; readonly code: string; readonly message: string }
   | { readonly kind: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string };

@@ -4,6 +4,7 @@ import { Channel, type ChannelOptions, type Delivered } from '../link/channel.js
 import type { LiveBody } from '../primary/modification.js';
 import type { PeerRequests } from '../primary/pipeline.js';
 import type { EpollSet } from '../system/epoll.js';
+import type { VerifyBody } from '../verify/verification.js';
 import type { Answer } from '../wire/messages.js';
 
 /** The resync's own numbers stay below. */
@@ -22,6 +23,7 @@ export class PeerLink implements PeerRequests {
   readonly channel: Channel;
   readonly #events: PeerLinkEvents;
   readonly #waiting = new Map<number, (errno: number) => void>();
+  readonly #asking = new Map<number, (answer: Answer) => void>();
   #seq = FIRST_SEQ;
 
   constructor(
@@ -53,9 +55,17 @@ export class PeerLink implements PeerRequests {
     this.channel.send({ ...body, seq: this.#seq });
   }
 
+  /** A question of a verification. */
+  ask(body: VerifyBody, answered: (answer: Answer) => void): void {
+    this.#seq += 1;
+    this.#asking.set(this.#seq, answered);
+    this.channel.send({ ...body, seq: this.#seq });
+  }
+
   /** Answers that still come are for nobody. */
   close(): void {
     this.#waiting.clear();
+    this.#asking.clear();
     this.channel.close();
   }
 
@@ -64,7 +74,7 @@ export class PeerLink implements PeerRequests {
     switch (message.kind) {
       case 'ack': {
         const answered = this.#waiting.get(message.seq);
-        if (answered === undefined) this.#events.onResyncAnswer(message);
+        if (answered === undefined) this.#answer(message);
         else {
           this.#waiting.delete(message.seq);
           answered(message.errno);
@@ -73,7 +83,9 @@ export class PeerLink implements PeerRequests {
       }
       case 'statuses':
       case 'digests':
-        this.#events.onResyncAnswer(message);
+      case 'listing':
+      case 'contents':
+        this.#answer(message);
         return;
       case 'failed':
         this.#events.onFailed(message.code, message.message);
@@ -82,5 +94,16 @@ export class PeerLink implements PeerRequests {
         this.channel.fail('HF_REPLICATION_FRAME', `a secondary does not send ${message.kind}`);
         this.#events.onFailed('HF_REPLICATION_FRAME', `the peer sent ${message.kind}, which only a primary sends`);
     }
+  }
+
+  /** Of a verification, or of the resync. */
+  #answer(answer: Answer): void {
+    const answered = this.#asking.get(answer.seq);
+    if (answered === undefined) {
+      this.#events.onResyncAnswer(answer);
+      return;
+    }
+    this.#asking.delete(answer.seq);
+    answered(answer);
   }
 }

@@ -44,6 +44,8 @@ function perform(call: PoolCall): number {
       return sys.syncFileRange(word(BOX.fd), offset(), word(BOX.length) >>> 0, SYNC_FILE_RANGE_WRITE);
     case 'read':
       return readAndReply();
+    case 'load':
+      return sys.pread(word(BOX.fd), content, Math.min(word(BOX.length), WRITE_BYTES_MAX), offset());
   }
 }
 

@@ -10,9 +10,12 @@ import { EFD_CLOEXEC, EFD_NONBLOCK, EPOLLIN } from '../system/constants.js';
 import type { EpollSet } from '../system/epoll.js';
 import { errnoName } from '../system/errno.js';
 
-export type PoolCall = 'fsync' | 'fdatasync' | 'syncfs' | 'write-back' | 'read';
+export type PoolCall = 'fsync' | 'fdatasync' | 'syncfs' | 'write-back' | 'read' | 'load';
 
-/** `read` answers a FUSE READ by itself; `write-back` starts to write a range to the disk; the others only use `fd`. */
+/**
+ * `read` answers a FUSE READ by itself; `write-back` starts to write a range to the disk; `load` brings a range into the page cache; the
+ * others only use `fd`.
+ */
 export interface PoolJob {
   readonly call: PoolCall;
   readonly fd: number;
@@ -40,7 +43,7 @@ export const BOX = {
 } as const;
 export const BOX_WORDS = 16;
 export const BOX_STATE = { idle: 0, posted: 1, done: 2, ended: 3 } as const;
-export const CALLS: readonly PoolCall[] = ['fsync', 'fdatasync', 'syncfs', 'write-back', 'read'];
+export const CALLS: readonly PoolCall[] = ['fsync', 'fdatasync', 'syncfs', 'write-back', 'read', 'load'];
 
 export interface PoolWorkerData {
   readonly shared: SharedArrayBuffer;

@@ -2,7 +2,7 @@
  * The primary in the data thread: serves the mounts, keeps journal or recent set, and owns the link to the secondary with its resync,
  * checkpoints and repairs.
  */
-import { HoldfastError, messageOf, type ResyncProgress, type ResyncSummary } from '@holdfast/sdk';
+import { HoldfastError, messageOf, type ResyncProgress, type ResyncSummary, type VerifyProgress } from '@holdfast/sdk';
 import { FuseDevice } from '../fuse/device.js';
 import { ActivityLog } from '../journal/activity-log.js';
 import { DirtySet, RecentSet, type TouchRecorder } from '../journal/dirty-set.js';
@@ -21,12 +21,16 @@ import { Untracked, type History } from './history.js';
 import type { DataCommand } from './messages.js';
 import { PeerLink } from './peer-link.js';
 import type { RoleSurroundings } from './surroundings.js';
+import { VerifyRun } from './verify-run.js';
 
 const RESTORE_INTERVAL_MS = 5000;
 /** How often a primary that is alone flushes its tree and its journal, so that the activity log stays short. */
 const FLUSH_INTERVAL_MS = 10_000;
+/** The application counts as working for so long after a request. */
+const ACTIVE_MS = 50;
 
 type ConnectCommand = Extract<DataCommand, { kind: 'connect' }>;
+type VerifyCommand = Extract<DataCommand, { kind: 'verify' }>;
 
 interface Link {
   readonly number: number;
@@ -37,12 +41,13 @@ interface Link {
   checkpoint: Checkpoint | undefined;
   /** Live requests count from far above. */
   nextResyncSeq: number;
-  /** A divergence is being repaired: the source starts when every answer in flight has come. */
-  repairs: boolean;
+  /** A divergence is being repaired, in this way: the source starts when every answer in flight has come. */
+  repairs: 'journal' | 'compare' | undefined;
 }
 
 export class PrimarySide {
   readonly #around: RoleSurroundings;
+  readonly #nodes: NodeTable;
   readonly #pipeline: Pipeline;
   readonly #fileSystem: FileSystem;
   readonly #devices: FuseDevice[] = [];
@@ -56,6 +61,8 @@ export class PrimarySide {
   #isFlushing = false;
   #journalIsUnsynced = false;
   #fileLostMs = 0;
+  #verifyRun: VerifyRun | undefined;
+  #lastRequestMs = -Infinity;
   #resyncStartedMs = 0;
   /** Generation of the link that was connected last. */
   #lastGeneration: string | undefined;
@@ -73,7 +80,8 @@ export class PrimarySide {
     if (history !== undefined) this.#startActivity(history.base);
     const { store, boundary } = around;
     store.onCreated = (handle) => this.#activity?.created(handle);
-    const trees = { store, nodes: new NodeTable(store, boundary), boundary };
+    this.#nodes = new NodeTable(store, boundary);
+    const trees = { store, nodes: this.#nodes, boundary };
     this.#pipeline = new Pipeline(trees, {
       recorder: () => this.#recorder(),
       activity: () => this.#activity,
@@ -101,7 +109,7 @@ export class PrimarySide {
     if (this.#pipeline.flow === 'holding') return 'holding';
     // Until its summary is there the resync is not over for others.
     if (this.#pipeline.flow === 'connected' && this.#link?.source === undefined) return 'connected';
-    return this.#link?.source === undefined && this.#link?.repairs !== true ? 'none' : 'resynchronising';
+    return this.#link?.source === undefined && this.#link?.repairs === undefined ? 'none' : 'resynchronising';
   }
 
   get journalSince(): string | undefined {
@@ -110,6 +118,10 @@ export class PrimarySide {
 
   get progress(): ResyncProgress | undefined {
     return this.#link?.source?.progress();
+  }
+
+  get verifying(): VerifyProgress | undefined {
+    return this.#verifyRun?.progress;
   }
 
   serve(fuseFds: readonly number[]): void {
@@ -123,6 +135,7 @@ export class PrimarySide {
   }
 
   #serve(device: FuseDevice): void {
+    this.#lastRequestMs = this.#around.nowMs();
     const outcome = this.#fileSystem.serve(device);
     if (outcome === 'full') for (const each of this.#devices) this.#around.epoll.change(each.fd, 0);
     else if (outcome === 'ended') this.#drop(device);
@@ -235,7 +248,7 @@ export class PrimarySide {
       connector: undefined,
       source: undefined,
       checkpoint: undefined,
-      repairs: false,
+      repairs: undefined,
       nextResyncSeq: 1,
     };
     this.#link = link;
@@ -258,7 +271,7 @@ export class PrimarySide {
           onResyncAnswer: (answer) => {
             link.source?.answer(answer);
             // Its first answer means that the peer is durably marked as behind.
-            if (link.repairs && link.source !== undefined) this.#repairStarted(link);
+            if (link.repairs !== undefined && link.source !== undefined) this.#repairStarted(link);
           },
           onDrained: () => undefined,
           onLost: (error) => {
@@ -304,6 +317,7 @@ export class PrimarySide {
         link.nextResyncSeq = source.nextSeq;
         link.source = undefined;
         this.#around.changed();
+        this.#verifyRun?.connected(peer);
       },
       failed: (error) => {
         this.#lose(error);
@@ -330,9 +344,10 @@ export class PrimarySide {
   }
 
   /** Turns a connected link into one that resynchronises what differs, from this node's truth. */
-  #repair(reason: string): void {
+  #repair(reason: string, how: 'journal' | 'compare' = 'journal'): void {
     const link = this.#link;
-    if (link === undefined || link.repairs) return;
+    if (link === undefined || link.repairs !== undefined) return;
+    if (this.#verifyRun?.isRepairing === false) this.#verifyRun.interrupt('HF_REPLICATION_DIVERGED', `the nodes differ: ${reason}`);
     this.#around.log('warn', `the nodes differ and are repaired from this one: ${reason}`);
     try {
       this.#journal = this.#newJournal(link.generation, this.#recent.all());
@@ -340,7 +355,7 @@ export class PrimarySide {
       this.#lose(error instanceof HoldfastError ? error : new HoldfastError('HF_REPLICATION_JOURNAL', messageOf(error)));
       return;
     }
-    link.repairs = true;
+    link.repairs = how;
     link.checkpoint?.cancel();
     link.checkpoint = undefined;
     this.#pipeline.goAlone({ awaitAnswers: true });
@@ -348,7 +363,7 @@ export class PrimarySide {
   }
 
   #repairStarted(link: Link): void {
-    link.repairs = false;
+    link.repairs = undefined;
     this.#pipeline.thaw();
   }
 
@@ -363,6 +378,7 @@ export class PrimarySide {
 
   #endLink(link: Link): void {
     this.#link = undefined;
+    this.#verifyRun?.interrupt('HF_REPLICATION_LINK_LOST', 'the link to the peer ended before the comparison');
     link.source?.stop();
     link.connector?.cancel();
     link.peer?.close();
@@ -391,7 +407,38 @@ export class PrimarySide {
     this.#around.changed();
   }
 
+  /** @throws HoldfastError HF_REPLICATION_VERIFY when it cannot begin */
+  verify({ verifyId, repair, bytesPerSecondMax }: VerifyCommand): void {
+    const link = this.#link;
+    if (link?.peer === undefined || this.linkState !== 'connected') {
+      throw new HoldfastError('HF_REPLICATION_VERIFY', `a primary whose link is ${this.linkState} has nothing to compare with`);
+    }
+    if (this.#verifyRun !== undefined) throw new HoldfastError('HF_REPLICATION_VERIFY', 'a verification is running already');
+    this.#verifyRun = new VerifyRun(link.peer, {
+      id: verifyId,
+      repair,
+      bytesPerSecondMax,
+      around: this.#around,
+      nodes: this.#nodes,
+      recent: this.#recent,
+      isApplicationActive: () => this.#around.nowMs() - this.#lastRequestMs < ACTIVE_MS,
+      repairPeer: (what, reason) => {
+        if (what !== 'everything') this.#recent.merge(what);
+        this.#repair(reason, what === 'everything' ? 'compare' : 'journal');
+      },
+      ended: () => {
+        this.#verifyRun = undefined;
+        this.#around.changed();
+      },
+    });
+  }
+
+  cancelVerify(): void {
+    this.#verifyRun?.interrupt('HF_REPLICATION_VERIFY_CANCELLED', 'the verification was cancelled');
+  }
+
   refuse(): void {
+    this.#verifyRun?.interrupt('HF_REPLICATION_STATE', 'the application is being stopped');
     this.#pipeline.refuse();
     this.#around.changed();
   }
@@ -400,10 +447,16 @@ export class PrimarySide {
   turn(): boolean {
     const link = this.#link;
     if (link?.peer === undefined) return false;
-    if (link.repairs && link.source === undefined && link.peer.unanswered === 0) this.#startSource(link, 'journal');
+    if (link.repairs !== undefined && link.source === undefined && link.peer.unanswered === 0) this.#startSource(link, link.repairs);
+    this.#verifyRun?.step();
     const outcome = link.source === undefined || this.#isAhead(link.source) ? 'waiting' : link.source.step();
     if (this.#link === link) link.peer.channel.flush();
     return outcome === 'more';
+  }
+
+  /** How long the loop may sleep when nothing happens. */
+  get sleepMaxMs(): number {
+    return this.#verifyRun?.waitMs ?? Infinity;
   }
 
   /** Has the resync sent more than its bandwidth allows? Its last round, for which the application waits, is never held up. */
@@ -418,7 +471,7 @@ export class PrimarySide {
   tick(): void {
     this.#link?.peer?.channel.tick();
     if (this.#pipeline.flow === 'connected') this.#link?.checkpoint?.tick();
-    if (this.#link?.source !== undefined) this.#around.changed();
+    if (this.#link?.source !== undefined || this.#verifyRun !== undefined) this.#around.changed();
     this.#restoreJournalFile();
     this.#flushAlone();
   }
@@ -466,6 +519,7 @@ export class PrimarySide {
    */
   finish(done: (history: History | undefined) => void): void {
     for (const device of this.#devices) this.#around.epoll.remove(device.fd);
+    this.#verifyRun?.interrupt('HF_REPLICATION_STATE', 'the module stops on this node');
     const link = this.#link;
     const close = (): void => {
       this.#onLinkEnd = undefined;

@@ -71,6 +71,11 @@ export class DataReplica {
       case 'refuse':
         if (side instanceof PrimarySide) side.refuse();
         return;
+      case 'verify':
+        return this.#primary().verify(command);
+      case 'cancel-verify':
+        if (side instanceof PrimarySide) side.cancelVerify();
+        return;
       case 'expect':
         if (!(side instanceof SecondarySide))
           throw new HoldfastError('HF_REPLICATION_STATE', 'a primary was welcomed by a replica that is not secondary');
@@ -171,6 +176,11 @@ export class DataReplica {
     return isMore;
   }
 
+  /** How long the loop may sleep when nothing happens. */
+  get sleepMaxMs(): number {
+    return this.#side instanceof PrimarySide ? this.#side.sleepMaxMs : Infinity;
+  }
+
   tick(): void {
     this.#side?.tick();
   }
@@ -186,6 +196,9 @@ export class DataReplica {
       nowMs: () => performance.now(),
       changed: () => {
         this.#changed();
+      },
+      verified: (outcome) => {
+        this.#report({ kind: 'verified', outcome });
       },
       linkLost: (link, error) => {
         this.#report({ kind: 'link-lost', link, code: error.code, message: error.message });
@@ -209,6 +222,7 @@ export class DataReplica {
         journalSince: side instanceof PrimarySide ? side.journalSince : side === undefined ? this.#history?.base : undefined,
         progress: side instanceof PrimarySide ? side.progress : undefined,
         lastResync: this.#lastResync,
+        verifying: side instanceof PrimarySide ? side.verifying : undefined,
       },
     });
   }

@@ -1,5 +1,5 @@
 /** The secondary in the data thread: waits for the data connection of a welcomed primary and applies what comes. */
-import type { ReplicationEndpoint } from '@holdfast/sdk';
+import { messageOf, type ReplicationEndpoint } from '@holdfast/sdk';
 import { DirtySet, RecentSet } from '../journal/dirty-set.js';
 import { Channel } from '../link/channel.js';
 import { DataListener } from '../link/data-connection.js';
@@ -7,6 +7,7 @@ import { Applier } from '../secondary/applier.js';
 import { eraseHistory, type History } from './history.js';
 import type { DataCommand } from './messages.js';
 import type { RoleSurroundings } from './surroundings.js';
+import { readResult } from './verify-run.js';
 
 type ExpectCommand = Extract<DataCommand, { kind: 'expect' }>;
 
@@ -56,6 +57,9 @@ export class SecondarySide {
       recent: this.#recent,
       pool,
       async,
+      onVerified: (text) => {
+        this.#verified(text);
+      },
       onState: (state) => {
         if (state === 'resynchronising') {
           eraseHistory(settings.stateDirectory);
@@ -71,6 +75,14 @@ export class SecondarySide {
     });
     this.#link = { number, channel, applier };
     changed();
+  }
+
+  #verified(text: string): void {
+    try {
+      this.#around.verified(readResult(text));
+    } catch (error) {
+      this.#around.log('warn', `the primary told a result of a verification that cannot be read: ${messageOf(error)}`);
+    }
   }
 
   dropLink(number: number): void {

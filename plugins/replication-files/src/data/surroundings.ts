@@ -1,5 +1,5 @@
 /** What both roles of the data thread are given: the trees, the pool, and how to report. */
-import type { HoldfastError } from '@holdfast/sdk';
+import type { HoldfastError, VerifyFailure, VerifyResult } from '@holdfast/sdk';
 import type { Boundary } from '../boundary/boundary.js';
 import type { InconsistentMarker } from '../journal/marker.js';
 import type { Store } from '../store/store.js';
@@ -17,6 +17,8 @@ export interface RoleSurroundings {
   readonly nowMs: () => number;
   /** Something of the state has changed. */
   readonly changed: () => void;
+  /** A verification has ended: here, or told by the primary. */
+  readonly verified: (outcome: VerifyResult | VerifyFailure) => void;
   readonly linkLost: (link: number, error: HoldfastError) => void;
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
 }

@@ -199,6 +199,18 @@ export class RecentSet implements TouchRecorder {
     return this.#current.touchAttributes(object, parent, name);
   }
 
+  /** Whether an object was modified: its times may still differ between the nodes. `name`: under which it is in `directory`. */
+  isTouched(object: Handle, directory: Handle, name: string): boolean {
+    return [this.#previous, this.#current].some(
+      (set) => set.objects.has(object) || set.directories.has(object) || set.directories.get(directory)?.names.has(name) === true,
+    );
+  }
+
+  /** Adds what may differ for another reason than a modification. */
+  merge(set: DirtySet): void {
+    this.#current.merge(set);
+  }
+
   /** Starts a new part. @returns the part before the cut (with what an unfinished checkpoint left) */
   cut(): DirtySet {
     this.#previous.merge(this.#current);

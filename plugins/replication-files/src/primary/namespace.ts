@@ -95,6 +95,7 @@ export class CreateModification extends NameModification {
     if (typeof handle === 'number') return handle;
     const node = nodes.meet(this.parent, this.name, handle);
     this.node = isExcluded ? node : this.known(node);
+    if (!isExcluded) nodes.follower?.created(node);
     return 0;
   }
 
@@ -193,6 +194,7 @@ export class LinkModification extends NameModification {
     }
     nodes.named(this.#object);
     nodes.meet(this.parent, this.name, this.#object.handle);
+    if (!this.isLocal) nodes.follower?.moved(this.#object);
     return outcome;
   }
 
@@ -366,6 +368,7 @@ export class RenameModification extends NameModification {
     if (this.#exchanged !== undefined) nodes.addName(this.#exchanged, this.parent, this.name);
     if (this.#moved !== undefined) nodes.removeName(this.#moved, this.parent, this.name);
     if (this.#exchanged !== undefined) nodes.removeName(this.#exchanged, this.#newParent, this.#newName);
+    for (const node of [this.#moved, this.#exchanged]) if (node?.isExcluded === false) nodes.follower?.moved(node);
     return outcome;
   }
 

@@ -48,7 +48,14 @@ export class Node {
   }
 }
 
+/** Hears of what the application creates, and of what it moves or links: a verification must not miss what changes its place. */
+export interface NodeFollower {
+  created(node: Node): void;
+  moved(node: Node): void;
+}
+
 export class NodeTable {
+  follower: NodeFollower | undefined;
   readonly #store: Store;
   readonly #boundary: Boundary;
   readonly #roots: readonly Node[];

@@ -2,8 +2,17 @@
  * One replica, seen from the replicator's main thread: mounts, the TLS control connection, and the order of steps between them and the
  * data thread. Commands come one after the other (the agent's side sees to that), link events at any time.
  */
+import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { HoldfastError, messageOf, type ReplicationStatus, type ResyncMode, type ResyncSummary, type Term } from '@holdfast/sdk';
+import {
+  HoldfastError,
+  messageOf,
+  type ReplicationStatus,
+  type ResyncMode,
+  type ResyncSummary,
+  type Term,
+  type VerifyOptions,
+} from '@holdfast/sdk';
 import type { Exclusion } from '../boundary/rules.js';
 import { exclusionsDigest } from '../configuration.js';
 import type { ControlCommand, ControlReport, ReplicatorOptions } from '../control.js';
@@ -15,6 +24,7 @@ import { S_IFDIR } from '../system/constants.js';
 import { PROTOCOL_VERSION } from '../wire/limits.js';
 import { treeBytes } from './tree-size.js';
 import { DataThread, type UnsolicitedReport } from './data-thread.js';
+import { VerifyRecord } from './verify-record.js';
 
 /** Pauses between attempts double up to the maximum: the peer usually listens a moment after it is first asked. */
 /** How often the mounts are looked at. */
@@ -38,6 +48,7 @@ export class Replicator {
     journalSince: undefined,
     progress: undefined,
     lastResync: undefined,
+    verifying: undefined,
   };
   #term: Term | undefined;
   #server: LinkServer | undefined;
@@ -53,6 +64,7 @@ export class Replicator {
   #measured: { readonly resync: ResyncSummary; readonly bytes: number } | undefined;
   #measuring: AbortController | undefined;
   readonly #watch: NodeJS.Timeout;
+  readonly #verifications: VerifyRecord;
 
   constructor(options: ReplicatorOptions, report: (report: ControlReport) => void, onDataEnd: (error: Error) => void) {
     this.#options = options;
@@ -68,9 +80,20 @@ export class Replicator {
     this.#mounts = new Mounts(options.directories, options.stateDirectory);
     this.#mounts.removeLeftovers();
     this.#mounts.check();
-    const { stateDirectory, async, lockTimeoutSeconds, resyncBytesPerSecondMax } = options;
+    this.#verifications = new VerifyRecord(options.stateDirectory, options.verifyEveryMs, (reason) => {
+      this.#log('warn', reason);
+    });
+    const { localNode, stateDirectory, async, lockTimeoutSeconds, resyncBytesPerSecondMax } = options;
     this.#data = new DataThread(
-      { stateDirectory, async, exclusions: this.#exclusions, silenceMaxMs: lockTimeoutSeconds * 1000, resyncBytesPerSecondMax },
+      {
+        node: localNode,
+        directories: this.#directories,
+        stateDirectory,
+        async,
+        exclusions: this.#exclusions,
+        silenceMaxMs: lockTimeoutSeconds * 1000,
+        resyncBytesPerSecondMax,
+      },
       (message) => {
         this.#onData(message);
       },
@@ -82,6 +105,7 @@ export class Replicator {
       if (directory !== undefined) {
         onDataEnd(new HoldfastError('HF_REPLICATION_UNMOUNTED', `${directory} was unmounted or covered by somebody else`, { directory }));
       }
+      this.#verifyWhenDue();
     }, WATCH_MS);
   }
 
@@ -114,9 +138,29 @@ export class Replicator {
       case 'refuse':
         await this.#data.run({ kind: 'refuse' });
         return;
+      case 'verify':
+        return this.#verify(command.verifyId, command.options);
+      case 'cancel-verify':
+        await this.#data.run({ kind: 'cancel-verify' });
+        return;
       case 'stop':
         return this.#stop(command.force);
     }
+  }
+
+  async #verify(verifyId: string, { repair, bytesPerSecondMax }: VerifyOptions): Promise<void> {
+    const limit = bytesPerSecondMax ?? this.#options.verifyBytesPerSecondMax;
+    await this.#data.run({ kind: 'verify', verifyId, repair, bytesPerSecondMax: limit });
+    this.#verifications.begun();
+  }
+
+  #verifyWhenDue(): void {
+    const { role, link, verifying } = this.#state;
+    if (role !== 'primary' || link !== 'connected' || verifying !== undefined || !this.#verifications.isDue) return;
+    this.#log('info', 'both copies are compared, as it is configured');
+    this.#verify(randomUUID(), { repair: false }).catch((error: unknown) => {
+      this.#log('warn', `the comparison did not begin: ${messageOf(error)}`);
+    });
   }
 
   /** Ends the thread and, whatever happens, leaves no mount. */
@@ -373,6 +417,10 @@ export class Replicator {
         this.#changed();
         return;
       }
+      case 'verified':
+        this.#verifications.ended(message.outcome);
+        this.#changed();
+        return;
       case 'link-lost': {
         if (message.link !== this.#linkNumber) return;
         this.#session?.close();
@@ -404,12 +452,13 @@ export class Replicator {
   }
 
   #changed(): void {
-    const { role, link, inconsistent, journalSince, progress, lastResync } = this.#state;
+    const { role, link, inconsistent, journalSince, progress, lastResync, verifying } = this.#state;
     const summary =
       lastResync !== undefined && this.#measured !== undefined && isSame(this.#measured.resync, lastResync)
         ? { ...lastResync, bytesInTree: this.#measured.bytes }
         : lastResync;
     const isConnecting = role === 'primary' && link === 'none' && this.#wanted !== undefined;
+    const verification = this.#verifications.status(verifying, summary?.bytesInTree);
     const status: ReplicationStatus = {
       role,
       link: isConnecting ? 'connecting' : link,
@@ -417,6 +466,7 @@ export class Replicator {
       ...(journalSince === undefined ? {} : { journalSince }),
       ...(progress === undefined ? {} : { progress }),
       ...(summary === undefined ? {} : { lastResync: summary }),
+      ...(verification === undefined ? {} : { verification }),
       ...(this.#failure === undefined ? {} : { failure: this.#failure }),
     };
     this.#report({ kind: 'status', status });

@@ -14,14 +14,23 @@ import { ResyncTarget } from '../resync/target.js';
 import type { Store } from '../store/store.js';
 import { errnoName } from '../system/errno.js';
 import { WireError } from '../wire/bytes.js';
-import type { LiveRequest, Request } from '../wire/messages.js';
+import { VerifyResponder } from '../verify/responder.js';
+import type { LiveRequest, Request, ResyncRequest, VerifyRequest } from '../wire/messages.js';
 import { Bindings } from './bindings.js';
 import { DivergedError, LiveOperations, type Modification } from './live.js';
 
 /** Runs what waits for a disk on another thread. */
 export interface SyncPool {
   /** @param done called on this thread; 0, or an errno of either sign */
-  run(job: { readonly call: 'fsync' | 'fdatasync' | 'syncfs'; readonly fd: number }, done: (outcome: number) => void): void;
+  run(
+    job: {
+      readonly call: 'fsync' | 'fdatasync' | 'syncfs' | 'load';
+      readonly fd: number;
+      readonly offset?: number;
+      readonly length?: number;
+    },
+    done: (outcome: number) => void,
+  ): void;
 }
 
 export interface ApplierOptions {
@@ -32,6 +41,8 @@ export interface ApplierOptions {
   readonly recent: RecentSet;
   readonly pool: SyncPool;
   readonly async: 'second' | 'none';
+  /** The result of a verification, as the primary tells it. */
+  readonly onVerified: (result: string) => void;
   readonly onState: (state: 'resynchronising' | 'connected') => void;
   /** The link was closed from this end, or the primary said that it gave up. */
   readonly onFailed: (error: HoldfastError) => void;
@@ -42,6 +53,7 @@ export class Applier {
   readonly #bindings: Bindings;
   readonly #live: LiveOperations;
   readonly #target: ResyncTarget;
+  readonly #responder: VerifyResponder;
   #state: 'new' | 'resynchronising' | 'connected' | 'closed' = 'new';
 
   constructor(options: ApplierOptions) {
@@ -52,6 +64,18 @@ export class Applier {
     this.#live = new LiveOperations(store, this.#bindings, recent, boundary, (parent, name, directory) =>
       this.#target.discard(parent, name, directory),
     );
+    this.#responder = new VerifyResponder({
+      store,
+      boundary,
+      bindings: this.#bindings,
+      pool,
+      answer: (answer, isLater) => {
+        if (this.#state === 'closed') return;
+        options.channel.send(answer);
+        if (isLater) options.channel.flush();
+      },
+      result: options.onVerified,
+    });
   }
 
   /** Applies messages and answers them. Never throws. */
@@ -115,9 +139,12 @@ export class Applier {
       case 'ack':
       case 'statuses':
       case 'digests':
+      case 'listing':
+      case 'contents':
         throw new WireError(`an answer (${message.kind}) from the primary`);
       default:
         if (isLive(message)) this.#handleLive(message);
+        else if (isQuestion(message)) this.#handleQuestion(message);
         else this.#handleResync(message);
     }
   }
@@ -143,9 +170,20 @@ export class Applier {
     }
   }
 
-  #handleResync(request: Exclude<Request, LiveRequest>): void {
+  #handleQuestion(request: VerifyRequest): void {
+    if (this.#state !== 'connected') throw new WireError(`${request.kind} before the resync has finished`);
+    try {
+      this.#responder.handle(request);
+    } catch (error) {
+      // A question changes nothing: whatever goes wrong with it says nothing against this tree.
+      throw error instanceof WireError ? error : new WireError(`${request.kind} could not be answered: ${messageOf(error)}`);
+    }
+  }
+
+  #handleResync(request: ResyncRequest): void {
     if (request.kind === 'resync-begin') {
       this.#live.end();
+      this.#responder.reset();
       this.#enter('resynchronising');
     } else if (this.#state !== 'resynchronising') throw new WireError(`${request.kind} outside a resync`);
     if (request.kind === 'resync-sync' || request.kind === 'resync-finish') {
@@ -253,4 +291,8 @@ const LIVE: ReadonlySet<string> = new Set<LiveRequest['kind']>([
 
 function isLive(message: Request): message is LiveRequest {
   return LIVE.has(message.kind);
+}
+
+function isQuestion(message: ResyncRequest | VerifyRequest): message is VerifyRequest {
+  return message.kind.startsWith('verify-');
 }

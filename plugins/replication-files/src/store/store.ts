@@ -455,8 +455,12 @@ export class Store {
   }
 
   /** One batch of entries after `offset`, without `.`, `..` and the reserved directory; `next` is undefined at the end. Or -errno. */
-  readDirectory(directory: Handle, offset: bigint): { entries: DirectoryEntry[]; next: bigint | undefined } | number {
-    const bytes = this.readRawEntries(directory, offset, this.#entries.length);
+  readDirectory(
+    directory: Handle,
+    offset: bigint,
+    bytesMax = this.#entries.length,
+  ): { entries: DirectoryEntry[]; next: bigint | undefined } | number {
+    const bytes = this.readRawEntries(directory, offset, bytesMax);
     if (bytes < 0) return bytes;
     const isRoot = this.roots.includes(directory);
     const entries: DirectoryEntry[] = [];

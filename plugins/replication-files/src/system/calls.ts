@@ -52,6 +52,7 @@ const flistxattrC = bind('int64_t flistxattr(int, void*, uint64_t)');
 const listxattrC = bind('int64_t listxattr(void*, void*, uint64_t)');
 const fremovexattrC = bind('int fremovexattr(int, void*)');
 const removexattrC = bind('int removexattr(void*, void*)');
+const posixFadviseC = bind('int posix_fadvise64(int, int64_t, int64_t, int)');
 const setfsgidC = bind('int setfsgid(uint32_t)');
 const umaskC = bind('uint32_t umask(uint32_t)');
 const mountC = bind('int mount(void*, void*, void*, uint64_t, void*)');
@@ -132,6 +133,9 @@ export const flistxattr = (fd: number, into: Uint8Array, length: number): number
 export const listxattr = (path: Uint8Array, into: Uint8Array, length: number): number => result(listxattrC(path, into, length));
 export const fremovexattr = (fd: number, name: Uint8Array): number => result(fremovexattrC(fd, name));
 export const removexattr = (path: Uint8Array, name: Uint8Array): number => result(removexattrC(path, name));
+/** Unlike the others it returns the error number itself. */
+export const posixFadvise = (fd: number, offset: number, length: number, advice: number): number =>
+  -posixFadviseC(fd, offset, length, advice);
 /** Group of files that this thread creates, for directories without setgid. Keeps the capabilities, unlike setfsuid. */
 export const setfsgid = (gid: number): number => setfsgidC(gid);
 export const umask = (mask: number): number => umaskC(mask);

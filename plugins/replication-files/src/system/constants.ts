@@ -17,6 +17,8 @@ export const S_IFLNK = 0o120000;
 export const S_IFREG = 0o100000;
 export const S_IFDIR = 0o040000;
 export const S_IFCHR = 0o020000;
+export const S_IFBLK = 0o060000;
+export const S_IFIFO = 0o010000;
 export const S_ISUID = 0o4000;
 export const S_ISGID = 0o2000;
 export const S_IXGRP = 0o010;
@@ -35,6 +37,7 @@ export const SEEK_HOLE = 4;
 
 export const RWF_NOWAIT = 8;
 export const RWF_DONTCACHE = 0x80;
+export const POSIX_FADV_DONTNEED = 4;
 export const SYNC_FILE_RANGE_WRITE = 2;
 
 export const UTIME_OMIT = 0x3ffffffe;

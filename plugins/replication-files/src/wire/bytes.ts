@@ -56,6 +56,10 @@ export class ByteReader {
     return value;
   }
 
+  i64(): bigint {
+    return this.bytes.readBigInt64LE(this.take(8));
+  }
+
   u64(): bigint {
     return this.bytes.readBigUInt64LE(this.take(8));
   }
@@ -124,6 +128,11 @@ export class ByteWriter {
   signed(value: number): void {
     const at = this.room(8);
     this.bytes.writeBigInt64LE(BigInt(value), at);
+  }
+
+  i64(value: bigint): void {
+    const at = this.room(8);
+    this.bytes.writeBigInt64LE(value, at);
   }
 
   u64(value: bigint): void {

@@ -4,15 +4,18 @@
  */
 import { ByteReader, WireError } from './bytes.js';
 import {
+  CONTENTS_GRANULES_MAX,
   DATA_BYTES_MAX,
   DIGEST_BYTES,
   DIGEST_SPAN_BYTES_MAX,
   ENTRIES_MAX,
   GRANULE_BYTES,
   isRootObject,
+  LISTED_MAX,
   NAME_BYTES_MAX,
   REASON_BYTES_MAX,
   RESERVED_NAME,
+  RESULT_BYTES_MAX,
   STAMPS_MAX,
   SYMLINK_BYTES_MAX,
   XATTR_INLINE_BYTES_MAX,
@@ -21,7 +24,7 @@ import {
   XATTRS_MAX,
 } from './limits.js';
 import { MESSAGE_HEADER_BYTES, STATUS, TYPE, VALID } from './messages.js';
-import type { Entry, Message, NewObject, Stamp, TimeSpec, Xattr } from './messages.js';
+import type { Entry, Listed, Message, NewObject, Stamp, Subject, TimeSpec, VerifyRequest, Xattr } from './messages.js';
 import { isReplicatedXattr } from './xattr-names.js';
 
 const KIND = new Map<number, Message['kind']>(Object.entries(TYPE).map(([kind, type]) => [type, kind as Message['kind']]));
@@ -205,7 +208,87 @@ function decodeBody(from: ByteReader, kind: Message['kind'], seq: number): Messa
       if (length % DIGEST_BYTES !== 0) throw new WireError(`digests of ${length} bytes`);
       return { kind, seq, errno: error, size, digests: from.view(length) };
     }
+    default:
+      return decodeVerification(from, kind, seq);
   }
+}
+
+type VerificationKind = VerifyRequest['kind'] | 'listing' | 'contents';
+
+function decodeVerification(from: ByteReader, kind: VerificationKind, seq: number): Message {
+  switch (kind) {
+    case 'verify-enter': {
+      const as = from.u32();
+      return { kind, seq, as, ...subject(from) };
+    }
+    case 'verify-list':
+      return { kind, seq, slot: from.u32(), cursor: from.i64() };
+    case 'verify-names': {
+      const slot = from.u32();
+      const names: Buffer[] = [];
+      for (let left = atMost(from.u32(), LISTED_MAX, 'number of names'); left > 0; left -= 1) names.push(component(from, 0n));
+      return { kind, seq, slot, names };
+    }
+    case 'verify-object':
+      return { kind, seq, object: id(from) };
+    case 'verify-content': {
+      const where = subject(from);
+      return { kind, seq, ...where, offset: granuleOffset(from.size(), 'content offset') };
+    }
+    case 'verify-result':
+      return { kind, seq, text: from.view(atMost(from.u32(), RESULT_BYTES_MAX, 'result length')).toString('utf8') };
+    case 'listing': {
+      const error = errno(from);
+      const hasNext = flag(from);
+      const next = from.i64();
+      const objects: Listed[] = [];
+      for (let left = atMost(from.u32(), LISTED_MAX, 'number of objects'); left > 0; left -= 1) objects.push(listed(from));
+      return { kind, seq, errno: error, next: hasNext ? next : undefined, objects };
+    }
+    case 'contents': {
+      const error = errno(from);
+      const size = from.size();
+      const start = granuleOffset(from.size(), 'start of contents');
+      const length = atMost(from.u32(), CONTENTS_GRANULES_MAX * DIGEST_BYTES, 'digests length');
+      if (length % DIGEST_BYTES !== 0) throw new WireError(`digests of ${length} bytes`);
+      return { kind, seq, errno: error, size, start, digests: from.copy(length) };
+    }
+  }
+}
+
+function granuleOffset(value: number, what: string): number {
+  if (value % GRANULE_BYTES !== 0) throw new WireError(`${what} ${value} is not a multiple of ${GRANULE_BYTES}`);
+  return value;
+}
+
+/** By id without a name, or by name without an id. */
+function subject(from: ByteReader): Subject {
+  const object = from.u64();
+  const slot = from.u32();
+  const length = from.u8();
+  if (length === 0 ? object === 0n : object !== 0n) throw new WireError('an object that is named by id and name, or by neither');
+  if (length === 0) return { object, slot, name: Buffer.alloc(0) };
+  const name = from.copy(length);
+  const refused = refusedName(name, false);
+  if (refused !== undefined) throw new WireError(refused);
+  return { object, slot, name };
+}
+
+/** A name may be missing: of an object that was asked for by id. */
+function listed(from: ByteReader): Listed {
+  const name = from.copy(from.u8());
+  const refused = name.length === 0 ? undefined : refusedName(name, false);
+  if (refused !== undefined) throw new WireError(refused);
+  const object = from.u64();
+  const mode = atMost(from.u32(), 0o177777, 'mode');
+  const owner = { uid: from.u32(), gid: from.u32(), rdev: from.u32() };
+  const size = from.size();
+  const mtime = time(from);
+  const ino = from.u64();
+  const nlink = from.u32();
+  const target = from.copy(atMost(from.u16(), SYMLINK_BYTES_MAX, 'length of a link target'));
+  const attributes = from.copy(atMost(from.u8(), DIGEST_BYTES, 'length of a digest'));
+  return { name, object, mode, ...owner, size, mtime, ino, nlink, target, attributes };
 }
 
 function lone(seq: number): 0 {

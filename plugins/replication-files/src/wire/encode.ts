@@ -1,7 +1,7 @@
 /** Messages to bytes: appended to the record that is being filled. The mirror of decode.ts. */
 import type { ByteWriter } from './bytes.js';
 import { MESSAGE_HEADER_BYTES, TYPE, VALID } from './messages.js';
-import type { Entry, Message, NewObject, TimeSpec, Xattr } from './messages.js';
+import type { Entry, Listed, Message, NewObject, Subject, TimeSpec, VerifyRequest, Xattr } from './messages.js';
 
 /** Bytes that a message needs, at most: to decide whether it still fits into a record. */
 export function encodedBytesMax(message: Message): number {
@@ -25,7 +25,17 @@ export function encodedBytesMax(message: Message): number {
     case 'statuses':
       return MESSAGE_HEADER_BYTES + 16 + message.statuses.length;
     case 'digests':
+    case 'contents':
       return MESSAGE_HEADER_BYTES + 32 + message.digests.length;
+    case 'verify-names':
+      return message.names.reduce((sum, each) => sum + 1 + each.length, MESSAGE_HEADER_BYTES + 16);
+    case 'verify-result':
+      return MESSAGE_HEADER_BYTES + 8 + Buffer.byteLength(message.text);
+    case 'listing':
+      return message.objects.reduce(
+        (sum, each) => sum + 96 + each.name.length + each.target.length + each.attributes.length,
+        MESSAGE_HEADER_BYTES + 32,
+      );
     default:
       return 8192;
   }
@@ -220,7 +230,77 @@ function encodeBody(to: ByteWriter, message: Message): void {
       to.u32(message.digests.length);
       to.raw(message.digests);
       return;
+    default:
+      encodeVerification(to, message);
   }
+}
+
+function encodeVerification(to: ByteWriter, message: VerifyRequest | Extract<Message, { kind: 'listing' | 'contents' }>): void {
+  switch (message.kind) {
+    case 'verify-enter':
+      to.u32(message.as);
+      subject(to, message);
+      return;
+    case 'verify-list':
+      to.u32(message.slot);
+      to.i64(message.cursor);
+      return;
+    case 'verify-names':
+      to.u32(message.slot);
+      to.u32(message.names.length);
+      for (const each of message.names) name(to, each);
+      return;
+    case 'verify-object':
+      to.u64(message.object);
+      return;
+    case 'verify-content':
+      subject(to, message);
+      to.size(message.offset);
+      return;
+    case 'verify-result': {
+      const bytes = Buffer.from(message.text);
+      to.u32(bytes.length);
+      to.raw(bytes);
+      return;
+    }
+    case 'listing':
+      to.u32(message.errno);
+      to.u8(message.next === undefined ? 0 : 1);
+      to.i64(message.next ?? 0n);
+      to.u32(message.objects.length);
+      for (const each of message.objects) listed(to, each);
+      return;
+    case 'contents':
+      to.u32(message.errno);
+      to.size(message.size);
+      to.size(message.start);
+      to.u32(message.digests.length);
+      to.raw(message.digests);
+      return;
+  }
+}
+
+function subject(to: ByteWriter, value: Subject): void {
+  to.u64(value.object);
+  to.u32(value.slot);
+  name(to, value.name);
+}
+
+function listed(to: ByteWriter, value: Listed): void {
+  name(to, value.name);
+  to.u64(value.object);
+  to.u32(value.mode);
+  to.u32(value.uid);
+  to.u32(value.gid);
+  to.u32(value.rdev);
+  to.size(value.size);
+  time(to, value.mtime);
+  to.u64(value.ino);
+  to.u32(value.nlink);
+  to.u16(value.target.length);
+  to.raw(value.target);
+  to.u8(value.attributes.length);
+  to.raw(value.attributes);
 }
 
 function name(to: ByteWriter, bytes: Buffer): void {

@@ -28,6 +28,13 @@ export const GRANULE_BYTES = 64 << 10;
 export const DIGEST_SPAN_BYTES_MAX = 4 << 20;
 export const DIGEST_BYTES = 16;
 
+/** Objects of one LISTING, names of one VERIFY-NAMES. */
+export const LISTED_MAX = 256;
+/** Granules of one CONTENTS. */
+export const CONTENTS_GRANULES_MAX = 16;
+/** Text of one VERIFY-RESULT. */
+export const RESULT_BYTES_MAX = 256 << 10;
+
 /** Ids 1..255 are the roots of the replicated directories, in the order of the configuration. */
 export const ROOT_OBJECT_MAX = 255n;
 /** Directory in each root that belongs to Holdfast: hidden, never replicated. */

@@ -1,7 +1,7 @@
 /**
  * Messages of the data connection. The primary sends requests, each with a sequence number; the secondary gives exactly one answer for
- * each request, with the same number: ACK, or STATUSES and DIGESTS where the request asks for them. PING, PONG and FAILED stand alone
- * (sequence number 0).
+ * each request, with the same number: ACK, or STATUSES, DIGESTS, LISTING and CONTENTS where the request asks for them. PING, PONG and
+ * FAILED stand alone (sequence number 0).
  *
  * Objects are named by 64-bit ids that both nodes keep with the object, new names by (parent id, name): never by path, because a path
  * races with the rename of an ancestor.
@@ -163,6 +163,53 @@ export type ResyncRequest = Sequenced &
     | { readonly kind: 'resync-finish' }
   );
 
+/** Where an object is that a verification asks for: by id, or (id 0) under a name of a directory that was entered before. */
+export interface Subject {
+  readonly object: bigint;
+  readonly slot: number;
+  readonly name: Buffer;
+}
+
+/** Questions of a verification, which change nothing; the exchange is described in verify/verification.ts. */
+export type VerifyRequest = Sequenced &
+  (
+    | ({ readonly kind: 'verify-enter' /** The number under which the directory is known from now on. */; readonly as: number } & Subject)
+    /** The objects of an entered directory from a position on: LISTING. */
+    | { readonly kind: 'verify-list'; readonly slot: number; readonly cursor: bigint }
+    /** Which of these names an entered directory has: STATUSES. */
+    | { readonly kind: 'verify-names'; readonly slot: number; readonly names: readonly Buffer[] }
+    /** One object: LISTING. */
+    | { readonly kind: 'verify-object'; readonly object: bigint }
+    /** Digests of the first granules with content from an offset on: CONTENTS. */
+    | ({ readonly kind: 'verify-content'; readonly offset: number } & Subject)
+    /** For both nodes to remember: JSON. */
+    | { readonly kind: 'verify-result'; readonly text: string }
+  );
+
+/** Everything about an object that must be the same on both nodes, but its content. */
+export interface Observed {
+  /** 0: it has no id yet. */
+  readonly object: bigint;
+  /** 0: it cannot be read. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly rdev: number;
+  /** Of a regular file; 0 otherwise. */
+  readonly size: number;
+  readonly mtime: TimeSpec;
+  /** Local to the node: tells which names are links of one object. */
+  readonly ino: bigint;
+  readonly nlink: number;
+  readonly target: Buffer;
+  /** Digest of all extended attributes but our own; empty: there are none. */
+  readonly attributes: Buffer;
+}
+
+export interface Listed extends Observed {
+  readonly name: Buffer;
+}
+
 /** What the target has made of one entry of CLEAR or PLACE. */
 export const STATUS = {
   /** The same object is there. */
@@ -195,6 +242,24 @@ export type Answer =
       readonly size: number;
       /** One digest of DIGEST_BYTES for each granule; all zero: the granule is a hole or beyond the end. */
       readonly digests: Buffer;
+    }
+  | {
+      readonly kind: 'listing';
+      readonly seq: number;
+      readonly errno: number;
+      /** Where the list goes on; undefined at its end. */
+      readonly next: bigint | undefined;
+      readonly objects: readonly Listed[];
+    }
+  | {
+      readonly kind: 'contents';
+      readonly seq: number;
+      readonly errno: number;
+      readonly size: number;
+      /** Everything between the offset that was asked for and this one is zero. A multiple of the granule. */
+      readonly start: number;
+      /** One digest for each granule from `start` on; all zero: the granule is zero, whether stored or a hole. */
+      readonly digests: Buffer;
     };
 
 export type Lone =
@@ -202,7 +267,7 @@ export type Lone =
   | { readonly kind: 'pong'; readonly seq: 0 }
   | { readonly kind: 'failed'; readonly seq: 0; readonly code: string; readonly message: string };
 
-export type Request = LiveRequest | ResyncRequest;
+export type Request = LiveRequest | ResyncRequest | VerifyRequest;
 export type Message = Request | Answer | Lone;
 
 /** Message type numbers on the wire. Never reused. */
@@ -243,6 +308,14 @@ export const TYPE = {
   'resync-finish': 39,
   statuses: 40,
   digests: 41,
+  'verify-enter': 42,
+  'verify-list': 43,
+  'verify-names': 44,
+  'verify-object': 45,
+  'verify-content': 46,
+  'verify-result': 47,
+  listing: 48,
+  contents: 49,
 } as const satisfies Record<Message['kind'], number>;
 
 /** u32 length of the whole message, u8 type, three zero bytes, u64 sequence number. */
