@@ -62,7 +62,8 @@ const REPLICATION_HELP = `NAME
   replication - what synchronous replication costs, beside a bare directory, GlusterFS and bindfs
 
 SYNOPSIS
-  npm run bench -- replication [--rounds N] [--only NAME,…] [--without NAME,…] [--directory DIR] [--scale F] [--json] [--markdown FILE]
+  npm run bench -- replication [--rounds N] [--only NAME,…] [--without NAME,…] [--directory DIR] [--scale F]
+                                 [--json] [--markdown FILE]
   npm run bench -- replication --quick [--rounds N] [--json]
 
 DESCRIPTION
@@ -102,14 +103,15 @@ const RESYNC_HELP = `NAME
   resync - what it costs to bring a secondary up to date
 
 SYNOPSIS
-  npm run bench -- resync [--files N] [--rounds N] [--quick] [--directory DIR] [--json] [--markdown FILE]
+  npm run bench -- resync [--files N] [--rounds N] [--quick] [--only NAME,…] [--without rsync] [--directory DIR]
+                            [--json] [--markdown FILE]
 
 DESCRIPTION
   Two nodes in the lab, their disks in one folder on this machine.
     failback         the secondary is stopped, 1,000 of the files change, it comes back; beside rsync -a of the same tree to a copy
                      on the same disk, in the same round. Done with N files and with a tenth of them: the time must not depend on that.
                      Both find their metadata in the cache, which favours rsync: it needs that of every file
-    one byte         of a sparse file of 20 GiB, at 1,000 places: how much is sent
+    one-byte         of a sparse file of 20 GiB, at 1,000 places: how much is sent
     full             synchronisation of 4 GiB of large and small files to an empty secondary, beside cp -a and a sync
     memory           of the replicators at their peak, after all that and a find over all files through the mount
   Time and bytes are those that the product reports for a resynchronisation, from the connection to identical trees on both disks;
@@ -118,7 +120,9 @@ DESCRIPTION
 OPTIONS
   --files N          files in the large tree (default 1000000)
   --rounds N         rounds of each measure (default 3)
-  --quick            a tenth of a minute of each: 20,000 files, a file of 1 GiB, 256 MiB for the full copy, one round
+  --quick            a minute instead of half an hour: 20,000 files, a file of 1 GiB, 256 MiB for the full copy, one round
+  --only NAME,…      only these parts: failback (with memory), one-byte, full
+  --without rsync    leaves it out: nothing is installed
   --directory DIR    a folder on the disk to measure (default ${DEFAULT_PARENT}); not below /etc, /var or /root, and not in memory
 ${COMMON_HELP}
 ${EXIT_HELP}
@@ -166,6 +170,8 @@ export const BENCHES: readonly Bench[] = [
     options: {
       quick: { type: 'boolean', default: false },
       files: { type: 'string' },
+      only: { type: 'string', default: '' },
+      without: { type: 'string', default: '' },
       directory: { type: 'string', default: DEFAULT_PARENT },
     },
     run: async (values, progress) => {
@@ -177,6 +183,8 @@ export const BENCHES: readonly Bench[] = [
           changed: 1000,
           sparseGib: quick ? 1 : 20,
           mixedMib: quick ? 256 : 4096,
+          only: list(values['only']),
+          withRsync: !list(values['without']).includes('rsync'),
           directory: resolve(String(values['directory'])),
         },
         progress,

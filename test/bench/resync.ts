@@ -15,11 +15,15 @@ import { WorkFolder } from './work-folder.js';
 
 export interface ResyncBenchOptions {
   readonly rounds: number;
+  /** Names of parts; all when empty. */
+  readonly only: readonly string[];
   /** In the large tree; the small one has a tenth. */
   readonly files: number;
   readonly changed: number;
   readonly sparseGib: number;
   readonly mixedMib: number;
+  /** Installs it when it is missing. */
+  readonly withRsync: boolean;
   readonly directory: string;
 }
 
@@ -44,15 +48,27 @@ interface FailbackSeries {
   readonly findSeconds: number;
 }
 
+const PARTS: Readonly<Record<string, (bench: ResyncBench) => Promise<Row[]>>> = {
+  failback: (bench) => bench.failbacks(),
+  'one-byte': (bench) => bench.sparse(),
+  full: (bench) => bench.fullCopy(),
+};
+
 export async function benchResync(options: ResyncBenchOptions, progress: (text: string) => void): Promise<BenchResult> {
-  const missing = await provide(['rsync'], progress);
+  const stranger = options.only.find((name) => PARTS[name] === undefined);
+  if (stranger !== undefined) throw new Error(`no part "${stranger}"; there are ${Object.keys(PARTS).join(', ')}`);
+  const missing = options.withRsync ? await provide(['rsync'], progress) : [];
   const trees = (options.files + options.files / 10) * 3;
   const bytes = Math.max(trees * SMALL_FILE_BYTES, options.mixedMib * MIB * 3);
   const folder = new WorkFolder(options.directory, { bytes, objects: Math.ceil(trees * 1.1) });
-  const bench = new ResyncBench(folder.path, options, missing.length === 0, progress);
+  const bench = new ResyncBench(folder.path, options, options.withRsync && missing.length === 0, progress);
   try {
-    const rows = [...(await bench.failbacks()), ...(await bench.sparse()), ...(await bench.fullCopy())];
-    return { rows, notes: missing.length === 0 ? [] : ['rsync is not there and cannot be installed: it was left out.'] };
+    const rows: Row[] = [];
+    for (const [name, part] of Object.entries(PARTS)) {
+      if (options.only.length === 0 || options.only.includes(name)) rows.push(...(await part(bench)));
+    }
+    const notes = options.withRsync ? [] : ['rsync was left out, as asked.'];
+    return { rows, notes: missing.length === 0 ? notes : ['rsync is not there and cannot be installed: it was left out.'] };
   } finally {
     await folder.remove();
   }

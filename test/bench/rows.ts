@@ -47,12 +47,12 @@ export function comparison(
   target?: Target,
 ): Row {
   const ratio = median(values) / median(other.values);
+  const { value: againstValue, min: againstMin, max: againstMax } = single(name, unit, other.values);
   return {
     ...single(name, unit, values),
     against: other.name,
-    againstValue: median(other.values),
-    againstMin: Math.min(...other.values),
-    againstMax: Math.max(...other.values),
+    againstValue,
+    ...(againstMin === undefined || againstMax === undefined ? {} : { againstMin, againstMax }),
     ratio,
     ...(target === undefined ? {} : { target: `${textOf(target)} × ${other.name}`, met: meets(target, ratio) }),
   };
