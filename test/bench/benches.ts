@@ -80,6 +80,9 @@ DESCRIPTION
   installed is left out, and the output says so. No service of the machine is started, stopped or changed: all daemons run in
   namespaces and end with the benchmark. Caches of the whole machine are dropped on the way.
 
+  What spoils the numbers: other work on the machine, and a mass deletion on the same ext4 in the minutes before (it avoids inodes that
+  were just freed: creating files is ten times slower meanwhile), for example the end of an earlier run or of "resync".
+
 OPTIONS
   --rounds N         rounds of each workload (default 3; with --quick 5)
   --only NAME,…      only these workloads:

@@ -4,8 +4,10 @@
  * two labs and ends with them: no daemon, mount or address is left.
  */
 import { fileURLToPath } from 'node:url';
+import type { ModuleView } from '@holdfast/core';
 import { messageOf } from '@holdfast/sdk';
 import { Lab, type LabMachine, waitFor } from '../lab/index.js';
+import { sendSignal } from '../lab/host-process.js';
 import { LabCluster } from '../lab/cluster.js';
 import { holdfastDaemons, hostPids } from './daemons.js';
 import { packageOf, provide } from './packages.js';
@@ -32,11 +34,14 @@ export interface PlaceOptions {
 export const BENCH_MODULE = fileURLToPath(new URL('../../bench/bench-mirror', import.meta.url));
 export const REPLICATED = '/srv/data';
 const START_MS = 30_000;
+const NODES = ['n1', 'n2'];
 
 export class Places {
   readonly all: Place[] = [];
   /** What could not be measured, and why. */
   readonly notes: string[] = [];
+  /** A primary that goes on alone begins a new one. */
+  #generation: string | undefined;
 
   private constructor(
     readonly cluster: LabCluster,
@@ -67,7 +72,8 @@ export class Places {
     await plain.run(['mkdir', '-p', folder]);
     this.all.push({ configuration: 'bare', machine: plain, folder, daemons: () => [] });
     await this.cluster.startBoth();
-    const nodes = ['n1', 'n2'].map((name) => this.cluster.machine(name));
+    await this.requireReplication();
+    const nodes = NODES.map((name) => this.cluster.machine(name));
     this.all.push({
       configuration: 'Holdfast',
       machine: this.cluster.machine('n1'),
@@ -104,10 +110,28 @@ export class Places {
     }
   }
 
-  /** @throws Error when the secondary is not there: what was measured was not replicated */
-  requireReplication(): void {
-    const state = this.cluster.state('n2');
-    if (state !== 'SECOND Ready') throw new Error(`the secondary is ${state}: this was not replicated`);
+  /** Stops the lab's own observers meanwhile: they ask both agents twenty times a second, which no user does. */
+  async unobserved<T>(work: () => Promise<T>): Promise<T> {
+    const observers = NODES.flatMap((name) => hostPids(this.cluster.machine(name), ({ command }) => command.includes('watch-node.js')));
+    for (const pid of observers) sendSignal(pid, 'SIGSTOP');
+    try {
+      return await work();
+    } finally {
+      for (const pid of observers) sendSignal(pid, 'SIGCONT');
+    }
+  }
+
+  /** @throws Error when the secondary is away, or was away meanwhile: what was measured was not replicated */
+  async requireReplication(): Promise<void> {
+    // Asked anew: what the observer knows may be as old as its last pause.
+    const { phase, quality, generation } = await this.#secondary();
+    if (phase !== 'SECOND' || quality !== 'Ready') throw new Error(`the secondary is ${phase} ${quality}: this was not replicated`);
+    this.#generation ??= generation.current;
+    if (this.#generation !== generation.current) throw new Error('the secondary was lost and came back: not all of this was replicated');
+  }
+
+  async #secondary(): Promise<ModuleView> {
+    return JSON.parse(await this.cluster.cli('n2', ['--json', 'state', '-m', this.cluster.module])) as ModuleView;
   }
 
   async close(): Promise<void> {

@@ -141,7 +141,7 @@ class ReplicationBench {
     const failed = new Set<Place>();
     const used: { readonly place: Place; readonly folder: string }[] = [];
     for (let round = 1; round <= this.#options.rounds; round += 1) {
-      for (const place of this.#places.all) {
+      for (const place of this.#inTurn(round)) {
         if ((place.configuration === 'GlusterFS strict' && workload.strict !== true) || failed.has(place)) continue;
         this.#folders += 1;
         const folder = `${place.folder}/${workload.name}-${this.#folders}`;
@@ -161,7 +161,7 @@ class ReplicationBench {
           this.notes.push(`${place.configuration} failed at "${workload.name}": ${messageOf(error)}`);
         }
       }
-      this.#places.requireReplication();
+      await this.#places.requireReplication();
     }
     if (workload.keepsFiles !== true) {
       for (const { place, folder } of used) await place.machine.run(['rm', '-rf', folder], { timeoutMs: 300_000 });
@@ -169,11 +169,18 @@ class ReplicationBench {
     return Object.values(measured);
   }
 
+  /** Every round begins with another configuration: what one leaves behind (in caches, in free memory) falls to each of the others. */
+  #inTurn(round: number): Place[] {
+    const { all } = this.#places;
+    const first = (round - 1) % all.length;
+    return [...all.slice(first), ...all.slice(0, first)];
+  }
+
   async #runOnce(workload: Workload, place: Place, folder: string): Promise<Readonly<Record<string, number>>> {
     await place.machine.run(['mkdir', '-p', folder], { timeoutMs: 60_000 });
     // What earlier runs left in memory is written before, and not during, this one.
     await place.machine.run(['sync'], { timeoutMs: 300_000 });
-    return workload.run({ place, folder, archive: ARCHIVE, amount: (full) => this.#amount(full) });
+    return this.#places.unobserved(() => workload.run({ place, folder, archive: ARCHIVE, amount: (full) => this.#amount(full) }));
   }
 }
 
