@@ -38,7 +38,8 @@ async function main(argv: readonly string[]): Promise<number> {
 /** `-` is the standard output. */
 function writeMarkdown(file: string, { name }: Bench, { rows, notes = [], markdown }: BenchResult): void {
   const memory = Math.round(totalmem() / 1024 ** 3);
-  const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}, ${memory} GiB, Linux ${release()}, Node ${process.version}`;
+  const processor = cpus()[0]?.model ?? 'unknown processor';
+  const machine = `${cpus().length} × ${processor}, ${memory} GiB, Linux ${release()}, Node ${process.version}`;
   const text = [`Benchmark \`${name}\` on ${machine}: median (min–max).`, markdown ?? markdownOf(rows), ...notes].join('\n\n');
   if (file === '-') process.stdout.write(`${text}\n`);
   else writeFileSync(file, `${text}\n`);

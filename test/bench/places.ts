@@ -1,6 +1,6 @@
 /**
  * The configurations that are measured beside each other, all on one disk: a bare directory, Holdfast with both nodes on this machine (real
- * agents in the lab), GlusterFS replica 2 with both bricks on this machine, and bindfs, a plain pass-through of libfuse. Everything lives in
+ * agents in the lab), GlusterFS replica 2 with both bricks on this machine, and bindfs, a plain pass-through of libfuse. All of it lives in
  * two labs and ends with them: no daemon, mount or address is left.
  */
 import { fileURLToPath } from 'node:url';

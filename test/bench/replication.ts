@@ -1,5 +1,5 @@
 /**
- * `replication`: the same work in a bare directory, in one that Holdfast replicates, on GlusterFS and through bindfs, on one disk, in turns.
+ * `replication`: the same work in a bare directory, in a replicated one, on GlusterFS and through bindfs; on one disk, in turns.
  * The median over the rounds counts, and ratios compare what was measured in the same run: the machine may be shared and noisy, but it
  * is so for all.
  */

@@ -142,7 +142,7 @@ class ResyncBench {
         });
         failbacks.push(failback);
         const { resync, startSeconds } = failback;
-        const times = `resync ${resync.durationMs} ms (${resync.mode}), ${resync.bytesSent} bytes, ready after ${startSeconds.toFixed(2)} s`;
+        const times = `${resync.durationMs} ms (${resync.mode}), ${resync.bytesSent} bytes, ready after ${startSeconds.toFixed(2)} s`;
         this.#progress(`${files} files, round ${round} of ${rounds}: ${times}`);
         if (!this.#withRsync) continue;
         const { seconds, output } = await timed(['rsync', '-a', '--stats', '--exclude=/.holdfast', `${tree.pathOf('n1')}/`, `${copy}/`]);

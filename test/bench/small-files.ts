@@ -1,6 +1,6 @@
 /**
  * Runs on a node: work with many small files in one empty folder, timed; prints what it found as one JSON object, in operations per second.
- * Arguments: `create` FOLDER COUNT, `untar` FOLDER ARCHIVE, `sqlite` FOLDER COMMITS, or `archive` FOLDER COUNT FILE, which makes an archive.
+ * Arguments: `create` FOLDER COUNT, `untar` FOLDER ARCHIVE, `sqlite` FOLDER COMMITS, or `archive` FOLDER COUNT FILE, which makes one.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

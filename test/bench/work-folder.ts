@@ -1,6 +1,6 @@
 /**
- * Where a benchmark writes: one folder on the disk that is measured. It is removed when the benchmark ends, also by Ctrl-C or an error; what
- * a benchmark that was killed left behind is removed by the next one.
+ * Where a benchmark writes: one folder on the disk that is measured. It is removed when the benchmark ends, also by Ctrl-C or an error;
+ * what a benchmark that was killed left behind is removed by the next one.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

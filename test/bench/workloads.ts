@@ -202,9 +202,9 @@ export const WORKLOADS: readonly Workload[] = [
 ];
 
 /**
- * Does it once without measuring, and frees the memory of all copies by cutting the file off, so that what is measured writes to memory that
- * was in use a moment ago. The host of a virtual machine takes free memory back (free page reporting): the first touch of a page is then a
- * fault on the host, at a few hundred MB/s, and hits whoever comes second.
+ * Does it once without measuring, and frees the memory of all copies by cutting the file off, so that what is measured writes to memory
+ * that was in use a moment ago. The host of a virtual machine takes free memory back (free page reporting): the first touch of a page is
+ * then a fault on the host, at a few hundred MB/s, and hits whoever comes second.
  */
 async function touchMemory({ machine }: Place, folder: string, options: Readonly<Record<string, string | number>>): Promise<void> {
   await fio(machine, folder, { ...options, end_fsync: 1 });
