@@ -1,54 +1,52 @@
 /** `npm run bench -- NAME`: measures and compares with the targets. Exits 1 when a promise is broken. */
+import { writeFileSync } from 'node:fs';
+import { cpus, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { messageOf } from '@holdfast/sdk';
-import { benchFailover } from './failover.js';
-import { benchReplication } from './replication.js';
-import { tableOf, type Row } from './rows.js';
+import { type Bench, BENCHES, commonOptions, listOf } from './benches.js';
+import { type BenchResult, markdownOf, tableOf } from './rows.js';
 
-const HELP = `Usage: npm run bench -- failover|replication [options]
+/** Ended from outside, the work folder is still removed: that is done at `exit`. */
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 
-  failover         outage seen by a client at power cuts and swaps, with default timeouts
-  replication      work in a replicated directory against a bare one, same disk, in turns
-  --rounds N       rounds of each measure (default 5; the median counts)
-  --quick          smaller amounts (replication)
-  --json           one JSON object as the last line: {"rows":[{name, value, unit, against, ratio, target, met}, …]}
-
-Exit status: 0 all targets met, 1 otherwise. Needs root (it builds a lab).
-`;
-
-async function measure(name: string | undefined, rounds: number, quick: boolean): Promise<Row[] | undefined> {
-  const progress = (text: string): void => {
-    process.stderr.write(`${text}\n`);
-  };
-  switch (name) {
-    case 'failover':
-      return benchFailover(rounds, progress);
-    case 'replication':
-      return benchReplication(rounds, quick, progress);
-    default:
-      return undefined;
+async function main(argv: readonly string[]): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === undefined || name === '--help') {
+    process.stdout.write(listOf(BENCHES));
+    return 0;
   }
+  const bench = BENCHES.find((candidate) => candidate.name === name);
+  if (bench === undefined) {
+    process.stderr.write(`bench: no benchmark "${name}"\n\n${listOf(BENCHES)}`);
+    return 1;
+  }
+  const { values } = parseArgs({ args: rest, options: { ...commonOptions, ...bench.options } });
+  if (values.help) {
+    process.stdout.write(bench.help);
+    return 0;
+  }
+  const result = await bench.run(values, (text) => {
+    process.stderr.write(`${text}\n`);
+  });
+  const { rows, notes = [] } = result;
+  if (values.json) process.stdout.write(`${JSON.stringify({ rows, notes })}\n`);
+  else process.stdout.write([tableOf(rows), ...notes, ''].join('\n'));
+  if (typeof values['markdown'] === 'string') writeMarkdown(values['markdown'], bench, result);
+  return rows.some(({ met }) => met === false) ? 1 : 0;
+}
+
+/** `-` is the standard output. */
+function writeMarkdown(file: string, { name }: Bench, { rows, notes = [], markdown }: BenchResult): void {
+  const memory = Math.round(totalmem() / 1024 ** 3);
+  const processor = cpus()[0]?.model ?? 'unknown processor';
+  const machine = `${cpus().length} × ${processor}, ${memory} GiB, Linux ${release()}, Node ${process.version}`;
+  const text = [`Benchmark \`${name}\` on ${machine}: median (min–max).`, markdown ?? markdownOf(rows), ...notes].join('\n\n');
+  if (file === '-') process.stdout.write(`${text}\n`);
+  else writeFileSync(file, `${text}\n`);
 }
 
 try {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      rounds: { type: 'string', default: '5' },
-      quick: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  const rounds = Math.max(1, Number.parseInt(values.rounds, 10) || 1);
-  const rows = values.help ? undefined : await measure(positionals[0], rounds, values.quick);
-  if (rows === undefined) {
-    process.stdout.write(HELP);
-    process.exitCode = values.help ? 0 : 1;
-  } else {
-    process.stdout.write(values.json ? `${JSON.stringify({ rows })}\n` : `${tableOf(rows)}\n`);
-    process.exitCode = rows.some(({ met }) => met === false) ? 1 : 0;
-  }
+  process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   process.stderr.write(`bench: ${messageOf(error)}\n`);
   process.exitCode = 1;

@@ -1,76 +1,227 @@
-/** What synchronous replication costs: the same work in a replicated directory and in a bare one beside it, in turns, on the same disk. */
+/**
+ * `replication`: the same work in a bare directory, in a replicated one, on GlusterFS and through bindfs; on one disk, in turns.
+ * The median over the rounds counts, and ratios compare what was measured in the same run: the machine may be shared and noisy, but it
+ * is so for all.
+ */
+import { copyFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { LabCluster } from '../lab/cluster.js';
-import { APPLICATIONS, withMacros } from '../demo/applications.js';
-import { median, type Row } from './rows.js';
+import { messageOf } from '@holdfast/sdk';
+import { replicatorPeakMib } from './daemons.js';
+import { provide, packageOf } from './packages.js';
+import { type Configuration, type Place, Places } from './places.js';
+import { type BenchResult, comparison, markdownTable, median, meets, type Row, single, spread, textOf } from './rows.js';
+import { WorkFolder } from './work-folder.js';
+import { WORKLOADS, type Figure, type Workload } from './workloads.js';
 
-const PROGRAM = fileURLToPath(new URL('./disk-work.js', import.meta.url));
-
-interface Measure {
-  readonly workload: string;
-  readonly name: string;
-  readonly unit: string;
-  readonly amount: number;
-  readonly quickAmount: number;
-  readonly ratioMin?: number;
-  readonly valueMin?: number;
+export interface ReplicationBenchOptions {
+  readonly rounds: number;
+  /** Names of workloads; all when empty. */
+  readonly only: readonly string[];
+  readonly without: readonly string[];
+  /** On the disk that is measured. */
+  readonly directory: string;
+  /** 1 as promised; smaller to try it. */
+  readonly scale: number;
 }
 
-const MEASURES: readonly Measure[] = [
-  {
-    workload: 'sequential',
-    name: 'sequential 1 MiB writes, fsync at the end',
-    unit: 'MB/s',
-    amount: 512,
-    quickAmount: 192,
-    ratioMin: 0.25,
-  },
-  { workload: 'synced', name: '4 KiB write + fsync, depth 1', unit: '/s', amount: 5000, quickAmount: 1500, ratioMin: 0.15 },
-  { workload: 'create', name: 'creation of 1 KiB files', unit: '/s', amount: 5000, quickAmount: 2000, valueMin: 1500 },
-];
+const MIB = 1024 * 1024;
+const ARCHIVE = '/srv/small-files.tar';
+const ARCHIVED_FILES = 20_000;
+const SMALL_FILES = fileURLToPath(new URL('./small-files.js', import.meta.url));
+const DISK_WORK = fileURLToPath(new URL('./disk-work.js', import.meta.url));
+const COMPETITORS = ['glusterfs', 'bindfs'];
+const SHOWN: readonly Configuration[] = ['bare', 'Holdfast', 'GlusterFS', 'GlusterFS strict', 'bindfs'];
 
-export async function benchReplication(rounds: number, quick: boolean, progress: (text: string) => void): Promise<Row[]> {
-  const application = APPLICATIONS['ledger'];
-  if (application === undefined) throw new Error('no ledger application');
-  const cluster = await LabCluster.create({
-    module: application.module,
-    directories: [application.directory, '/srv/bare'],
-    edit: (xml) => withMacros(xml, application.macros),
-  });
+/** Values of one figure, by configuration, one per round. */
+type Series = Map<Configuration, number[]>;
+
+interface Measured {
+  readonly figure: Figure;
+  readonly series: Series;
+}
+
+export async function benchReplication(options: ReplicationBenchOptions, progress: (text: string) => void): Promise<BenchResult> {
+  const workloads = chosen(options);
+  const notes: string[] = [];
+  const missing = await provide([...new Set(workloads.flatMap(({ programs }) => programs))], progress);
+  const possible = workloads.filter(({ programs }) => !programs.some((program) => missing.includes(program)));
+  for (const program of missing) notes.push(`${packageOf(program)} is not there and cannot be installed: what needs it was left out.`);
+  // Six copies of the largest file in every round, and the small ones of all rounds.
+  const bytes = options.scale * (6 * options.rounds * 600 * MIB + 6 * 1024 * MIB);
+  const folder = new WorkFolder(options.directory, { bytes, objects: Math.ceil(options.scale * 6 * options.rounds * 45_000) + 10_000 });
   try {
-    await cluster.startBoth();
-    const node = cluster.machine('n1');
-    const rows: Row[] = [];
-    for (const measure of MEASURES) {
-      const amount = String(quick ? measure.quickAmount : measure.amount);
-      const bare: number[] = [];
-      const replicated: number[] = [];
-      // Round 0 does not count: a replicator runs for months, what its program needs to become fast is not what replication costs.
-      for (let round = 0; round <= rounds; round += 1) {
-        for (const [folder, values] of [
-          ['/srv/bare', bare],
-          [application.directory, replicated],
-        ] as const) {
-          const output = await node.run([process.execPath, PROGRAM, folder, measure.workload, amount], { timeoutMs: 120_000 });
-          if (round > 0) values.push((JSON.parse(output) as { value: number }).value);
-        }
-        if (round === 0) continue;
-        progress(
-          `${measure.name}: round ${round} of ${rounds}: ${replicated.at(-1)?.toFixed(0)} ${measure.unit}, bare ${bare.at(-1)?.toFixed(0)}`,
-        );
-      }
-      if (cluster.state('n2') !== 'SECOND Ready') throw new Error(`the secondary is ${cluster.state('n2')}: this was not replicated`);
-      rows.push(rowOf(measure, median(replicated), median(bare)));
+    const others = new Set<Exclude<Configuration, 'bare' | 'Holdfast'>>();
+    if (!options.without.includes('bindfs')) others.add('bindfs');
+    if (!options.without.includes('glusterfs')) others.add('GlusterFS');
+    if (others.has('GlusterFS') && possible.some(({ strict }) => strict === true)) others.add('GlusterFS strict');
+    const places = await Places.open({ diskFolder: folder.path, others, progress });
+    try {
+      const bench = new ReplicationBench(places, options, progress);
+      const measured = await bench.run(possible);
+      const rows = [...measured.flatMap(rowsOf), ...bench.memoryRows()];
+      return { rows, notes: [...notes, ...places.notes, ...bench.notes], markdown: markdownOfFigures(measured) };
+    } finally {
+      await places.close();
     }
-    return rows;
   } finally {
-    await cluster.close();
+    await folder.remove();
   }
 }
 
-function rowOf({ name, unit, ratioMin, valueMin }: Measure, value: number, bare: number): Row {
-  const ratio = value / bare;
-  const target = ratioMin === undefined ? `≥ ${valueMin ?? 0} ${unit}` : `≥ ${ratioMin} × bare`;
-  const met = ratioMin === undefined ? value >= (valueMin ?? 0) : ratio >= ratioMin;
-  return { name, value, unit, against: 'bare', ratio, target, met };
+/** @throws Error for a name that does not exist */
+function chosen({ only, without }: ReplicationBenchOptions): readonly Workload[] {
+  const stranger = only.find((name) => !WORKLOADS.some((workload) => workload.name === name));
+  if (stranger !== undefined) throw new Error(`no workload "${stranger}"; there are ${WORKLOADS.map(({ name }) => name).join(', ')}`);
+  const unknown = without.find((name) => !COMPETITORS.includes(name));
+  if (unknown !== undefined) throw new Error(`cannot leave out "${unknown}"; ${COMPETITORS.join(' and ')} can be left out`);
+  return WORKLOADS.filter(({ name }) => only.length === 0 || only.includes(name));
+}
+
+class ReplicationBench {
+  readonly notes: string[] = [];
+  readonly #places: Places;
+  readonly #options: ReplicationBenchOptions;
+  readonly #progress: (text: string) => void;
+  #folders = 0;
+
+  constructor(places: Places, options: ReplicationBenchOptions, progress: (text: string) => void) {
+    this.#places = places;
+    this.#options = options;
+    this.#progress = progress;
+  }
+
+  async run(workloads: readonly Workload[]): Promise<Measured[]> {
+    if (workloads.some(({ needsArchive }) => needsArchive === true)) await this.#makeArchive();
+    await this.#warmUp();
+    const measured: Measured[] = [];
+    for (const workload of workloads) measured.push(...(await this.#measure(workload)));
+    return measured;
+  }
+
+  memoryRows(): Row[] {
+    const { cluster } = this.#places;
+    return [
+      single('memory of the replicator on the primary, peak', 'MiB', [replicatorPeakMib(cluster.machine('n1'))]),
+      single('memory of the replicator on the secondary, peak', 'MiB', [replicatorPeakMib(cluster.machine('n2'))]),
+    ];
+  }
+
+  #amount(full: number): number {
+    return Math.max(1, Math.round(full * this.#options.scale));
+  }
+
+  /** A replicator runs for months: what its program needs to become fast is not what replication costs. */
+  async #warmUp(): Promise<void> {
+    this.#progress('warming up');
+    for (const place of this.#places.all) {
+      for (const [workload, amount] of [
+        ['sequential', 128],
+        ['synced', 1000],
+        ['create', 1000],
+      ] as const) {
+        const argv = [process.execPath, DISK_WORK, `${place.folder}/warm-up`, workload, String(this.#amount(amount))];
+        await place.machine.run(argv, { timeoutMs: 300_000 });
+      }
+    }
+  }
+
+  async #makeArchive(): Promise<void> {
+    const [first, ...others] = [...new Set(this.#places.all.map(({ machine }) => machine))];
+    if (first === undefined) return;
+    const count = this.#amount(ARCHIVED_FILES);
+    this.#progress(`making an archive of ${count} small files`);
+    await first.run([process.execPath, SMALL_FILES, 'archive', '/srv/archived', String(count), ARCHIVE], { timeoutMs: 300_000 });
+    for (const machine of others) await copyFile(first.path(ARCHIVE), machine.path(ARCHIVE));
+  }
+
+  async #measure(workload: Workload): Promise<Measured[]> {
+    const measured = Object.fromEntries(
+      Object.entries(workload.figures).map(([key, figure]) => [key, { figure, series: new Map() as Series }]),
+    );
+    const failed = new Set<Place>();
+    const used: { readonly place: Place; readonly folder: string }[] = [];
+    for (let round = 1; round <= this.#options.rounds; round += 1) {
+      for (const place of this.#inTurn(round)) {
+        if ((place.configuration === 'GlusterFS strict' && workload.strict !== true) || failed.has(place)) continue;
+        this.#folders += 1;
+        const folder = `${place.folder}/${workload.name}-${this.#folders}`;
+        used.push({ place, folder });
+        try {
+          const values = await this.#runOnce(workload, place, folder);
+          for (const [key, value] of Object.entries(values)) {
+            const series = measured[key]?.series;
+            if (series?.get(place.configuration)?.push(value) === undefined) series?.set(place.configuration, [value]);
+          }
+          const text = Object.entries(values).map(([key, value]) => `${key} ${value.toPrecision(4)} ${measured[key]?.figure.unit ?? ''}`);
+          this.#progress(`${workload.name}, round ${round} of ${this.#options.rounds}, ${place.configuration}: ${text.join(', ')}`);
+        } catch (error) {
+          // What others cannot do is no reason to stop; what ours cannot do is.
+          if (place.configuration === 'bare' || place.configuration === 'Holdfast') throw error;
+          failed.add(place);
+          this.notes.push(`${place.configuration} failed at "${workload.name}": ${messageOf(error)}`);
+        }
+      }
+      await this.#places.requireReplication();
+    }
+    if (workload.keepsFiles !== true) {
+      for (const { place, folder } of used) await place.machine.run(['rm', '-rf', folder], { timeoutMs: 300_000 });
+    }
+    return Object.values(measured);
+  }
+
+  /** Every round begins with another configuration: what one leaves behind (in caches, in free memory) falls to each of the others. */
+  #inTurn(round: number): Place[] {
+    const { all } = this.#places;
+    const first = (round - 1) % all.length;
+    return [...all.slice(first), ...all.slice(0, first)];
+  }
+
+  async #runOnce(workload: Workload, place: Place, folder: string): Promise<Readonly<Record<string, number>>> {
+    await place.machine.run(['mkdir', '-p', folder], { timeoutMs: 60_000 });
+    // What earlier runs left in memory is written before, and not during, this one.
+    await place.machine.run(['sync'], { timeoutMs: 300_000 });
+    return this.#places.unobserved(() => workload.run({ place, folder, archive: ARCHIVE, amount: (full) => this.#amount(full) }));
+  }
+}
+
+function rowsOf({ figure, series }: Measured): Row[] {
+  const { name, unit, targets } = figure;
+  const ours = series.get('Holdfast');
+  if (ours === undefined) return [];
+  const rows: Row[] = [];
+  for (const configuration of SHOWN) {
+    const values = series.get(configuration);
+    if (values === undefined || configuration === 'Holdfast') continue;
+    rows.push(comparison(name, unit, ours, { name: configuration, values }, targets[configuration]));
+  }
+  return rows.length > 0 ? rows : [single(name, unit, ours)];
+}
+
+/** For people: one line per figure, one column per configuration, and the promises that concern it. */
+function markdownOfFigures(measured: readonly Measured[]): string {
+  const configurations = SHOWN.filter((configuration) => measured.some(({ series }) => series.has(configuration)));
+  const lines = measured.map(({ figure, series }) => [
+    figure.name,
+    figure.unit,
+    ...configurations.map((configuration) => {
+      const values = series.get(configuration);
+      if (values === undefined) return '–';
+      return values.length > 1 ? spread(median(values), Math.min(...values), Math.max(...values)) : spread(median(values));
+    }),
+    ratiosOf({ figure, series }),
+  ]);
+  return markdownTable(['', 'unit', ...configurations, 'ratio (target)'], lines);
+}
+
+function ratiosOf({ figure, series }: Measured): string {
+  const ours = series.get('Holdfast');
+  if (ours === undefined) return '';
+  const texts = SHOWN.flatMap((configuration) => {
+    const target = figure.targets[configuration];
+    const values = series.get(configuration);
+    if (target === undefined || values === undefined) return [];
+    const ratio = median(ours) / median(values);
+    return [`${ratio.toPrecision(2)} × ${configuration} (${textOf(target)}${meets(target, ratio) ? '' : ', missed'})`];
+  });
+  return texts.join('<br>');
 }

@@ -33,7 +33,18 @@ perl -e 'open(my $root, "<", $ARGV[0]) or die "$ARGV[0]: $!\\n"; my $flag = pack
 kill -KILL "$2"
 `;
 
-export class Disk {
+/** What a machine does with its disk, whichever kind it is. */
+export interface MachineDisk {
+  /** True when others write to the same file system: it cannot lose what was not synced. */
+  readonly isShared: boolean;
+  losePower(initPid: number): Promise<void>;
+  recover(): Promise<void>;
+  close(): void;
+  released(): Promise<void>;
+}
+
+export class Disk implements MachineDisk {
+  readonly isShared = false;
   readonly #lab: Supervisor;
   readonly #mountPoint: string;
   readonly #imageName: string;

@@ -11,7 +11,8 @@ import { HoldfastError } from '@holdfast/sdk';
 import { type BootedNamespaces, bootNamespaces } from './boot.js';
 import { type CommandOptions, type CommandResult, outputOf, runCommand } from './command.js';
 import { waitFor } from './deadline.js';
-import { Disk } from './disk.js';
+import { Disk, type MachineDisk } from './disk.js';
+import { FolderDisk } from './folder-disk.js';
 import { enter } from './enter.js';
 import { isRunnable, type NamespaceProcess, processesIn, sendSignal } from './host-process.js';
 import type { LabNetwork } from './network.js';
@@ -101,7 +102,7 @@ export class LabMachine {
   readonly #lab: MachineSurroundings;
   /** The ends of all commands that are running. */
   readonly #commands = new Set<Promise<unknown>>();
-  #disk: Disk | undefined;
+  #disk: MachineDisk | undefined;
   #power: Power | undefined;
   #logs = 0;
 
@@ -131,7 +132,9 @@ export class LabMachine {
   async powerOn(): Promise<void> {
     if (this.#power !== undefined) return;
     const { supervisor, network, routed, hosts, programFolder } = this.#lab;
-    if (this.#plan.diskMb !== undefined) this.#disk ??= await Disk.create(supervisor, this.#diskRoot, this.#plan.diskMb);
+    const { diskMb, diskFolder } = this.#plan;
+    if (diskMb !== undefined) this.#disk ??= await Disk.create(supervisor, this.#diskRoot, diskMb);
+    if (diskFolder !== undefined) this.#disk ??= await FolderDisk.create(supervisor, this.#diskRoot, diskFolder);
     const script = ['sh', '-euc', BOOT, 'boot', this.name, this.#diskRoot, hosts, programFolder];
     const boot = await bootNamespaces(this.name, supervisor.entry, NAMESPACES, script);
     const init = processesIn(boot.pidNamespace).find((candidate) => candidate.pid === 1);
@@ -147,8 +150,9 @@ export class LabMachine {
   async powerCut(options: PowerCutOptions = {}): Promise<void> {
     const power = this.#power;
     if (power === undefined) return;
-    this.#power = undefined;
     const disk = options.unsyncedWrites === 'kept' ? undefined : this.#disk;
+    if (disk?.isShared === true) throw new HoldfastError('HF_LAB_OPTION', `${this.name} has no disk of its own that could lose writes`);
+    this.#power = undefined;
     if (disk === undefined) sendSignal(power.initHostPid, 'SIGKILL');
     else await disk.losePower(power.initLabPid);
     await power.ended;

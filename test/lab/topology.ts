@@ -24,6 +24,12 @@ export interface LabOptions {
   readonly router?: boolean;
   /** Size of a node's disk in MiB, for tests of a full disk; 8192 (sparse) for a node that is not named. At least 16. */
   readonly diskSizesMb?: Readonly<Record<string, number>>;
+  /**
+   * For measurements: a folder on the host, absolute, in which every node's disk is a folder instead of an image of its own, so that all of
+   * them, and what is measured beside them, write to the same disk. Belongs to the caller, who removes it after the lab. Not below /etc,
+   * /var or /root. A node without a disk of its own cannot lose unsynced writes at a power cut.
+   */
+  readonly diskFolder?: string;
   /** Folder on the host that receives the output of every command started with `spawn`, one file each. */
   readonly keepLogs?: string;
 }
@@ -48,6 +54,8 @@ export interface MachinePlan {
   readonly addresses: readonly MachineAddress[];
   /** Absent: no disk, its files are in memory and gone after a power cut. */
   readonly diskMb?: number;
+  /** The node's disk is this folder on the host. */
+  readonly diskFolder?: string;
 }
 
 export interface Topology {
@@ -81,7 +89,7 @@ export function planTopology(options: LabOptions): Topology {
   const machines: MachinePlan[] = [];
   if (options.router === true) machines.push({ name: 'router', role: 'router', addresses: addressesOf('router', HOST_ROUTER) });
   options.nodes.forEach((name, index) => {
-    machines.push({ name, role: 'node', addresses: addressesOf(name, HOST_FIRST_NODE + index), diskMb: diskSize(options, name) });
+    machines.push({ name, role: 'node', addresses: addressesOf(name, HOST_FIRST_NODE + index), ...diskOf(options, name) });
   });
   clients.forEach((name, index) => {
     machines.push({ name, role: 'client', addresses: addressesOf(name, HOST_FIRST_CLIENT + index) });
@@ -123,6 +131,15 @@ function checkNetworks(networks: readonly { id: number; members: readonly string
     if (stranger !== undefined) throw optionError(`network ${id} has the member "${stranger}", which is neither a node nor a client`);
   }
   if (new Set(networks.map(({ id }) => id)).size !== networks.length) throw optionError('two networks with the same id');
+}
+
+function diskOf(options: LabOptions, name: string): Pick<MachinePlan, 'diskMb' | 'diskFolder'> {
+  const { diskFolder } = options;
+  if (diskFolder === undefined) return { diskMb: diskSize(options, name) };
+  // These are the lower layers of every machine's own changes: an upper layer inside its lower one is refused by the kernel.
+  if (/^\/(etc|var|root)(\/|$)/.test(diskFolder))
+    throw optionError(`the folder for the disks is ${diskFolder}; not below /etc, /var or /root`);
+  return { diskFolder: `${diskFolder}/${name}` };
 }
 
 function diskSize(options: LabOptions, name: string): number {

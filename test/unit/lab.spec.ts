@@ -1,6 +1,8 @@
 /** The lab itself: what end-to-end tests believe of nodes, power and networks is checked here. Its end has a file of its own. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type CutOptions, Lab, type LabMachine, type RunningCommand, waitFor } from '../lab/index.js';
 
 const PORT = 7000;
@@ -194,6 +196,26 @@ describe('the lab', function () {
     await n1.powerCut({ unsyncedWrites: 'kept' });
     await n1.powerOn();
     assert.equal(await n1.readFile('/srv/unsynced'), 'kept');
+  });
+
+  it('puts the disks of all nodes into one folder of the host, when that is wanted, and leaves it to its owner', async () => {
+    const diskFolder = mkdtempSync(join(tmpdir(), 'lab-spec-'));
+    try {
+      const shared = await Lab.create({ nodes: ['a', 'b'], clients: [], diskFolder });
+      try {
+        for (const node of shared.nodes) await node.writeFile('/srv/whoami', node.name);
+        await assert.rejects(shared.node('a').powerCut(), /HF_LAB_OPTION: a has no disk of its own/);
+        await shared.node('a').powerCut({ unsyncedWrites: 'kept' });
+        await shared.node('a').powerOn();
+        for (const node of shared.nodes) assert.equal(await node.readFile('/srv/whoami'), node.name);
+      } finally {
+        await shared.close();
+      }
+      for (const name of ['a', 'b']) assert.equal(readFileSync(join(diskFolder, name, 'srv/whoami'), 'utf8'), name);
+    } finally {
+      rmSync(diskFolder, { recursive: true });
+    }
+    await assert.rejects(Lab.create({ nodes: ['a'], diskFolder: '/var/tmp/disks' }), /HF_LAB_OPTION: .*\/var\/tmp\/disks/);
   });
 
   it('joins two networks with a router', async () => {
