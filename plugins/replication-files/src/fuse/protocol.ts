@@ -109,7 +109,12 @@ const WANTED =
 const BACKGROUND_MAX = 64;
 export const INIT_REPLY_BYTES = 64;
 
-/** Fills `fuse_init_out`. @param request the whole INIT request @param out the reply's payload @returns the features in use; undefined: kernel too old */
+/**
+ * Fills `fuse_init_out`.
+ * @param request the whole INIT request
+ * @param out the reply's payload
+ * @returns the features in use; undefined: kernel too old
+ */
 export function answerInit(request: Buffer, out: Buffer): number | undefined {
   const major = request.readUInt32LE(40);
   const minor = request.readUInt32LE(44);
