@@ -4,7 +4,6 @@
  */
 import { HoldfastError, messageOf, type ResyncProgress, type ResyncSummary, type VerifyProgress } from '@holdfast/sdk';
 import { FuseDevice } from '../fuse/device.js';
-import { ActivityLog } from '../journal/activity-log.js';
 import { DirtySet, RecentSet, type TouchRecorder } from '../journal/dirty-set.js';
 import { Journal } from '../journal/journal.js';
 import { DataConnector } from '../link/data-connection.js';
@@ -15,35 +14,22 @@ import { ResyncSource } from '../resync/source.js';
 import type { Handle } from '../store/handle.js';
 import { EPOLLIN } from '../system/constants.js';
 import { errnoName } from '../system/errno.js';
+import { ActivityKeeper } from './activity-keeper.js';
 import { Checkpoint } from './checkpoint.js';
 import { expandActivity } from './expand-activity.js';
 import { Untracked, type History } from './history.js';
 import type { DataCommand } from './messages.js';
 import { PeerLink } from './peer-link.js';
+import type { PrimaryLink } from './primary-link.js';
 import type { RoleSurroundings } from './surroundings.js';
 import { VerifyRun } from './verify-run.js';
 
 const RESTORE_INTERVAL_MS = 5000;
-/** How often a primary that is alone flushes its tree and its journal, so that the activity log stays short. */
-const FLUSH_INTERVAL_MS = 10_000;
 /** The application counts as working for so long after a request. */
 const ACTIVE_MS = 50;
 
 type ConnectCommand = Extract<DataCommand, { kind: 'connect' }>;
 type VerifyCommand = Extract<DataCommand, { kind: 'verify' }>;
-
-interface Link {
-  readonly number: number;
-  readonly generation: string;
-  peer: PeerLink | undefined;
-  connector: DataConnector | undefined;
-  source: ResyncSource | undefined;
-  checkpoint: Checkpoint | undefined;
-  /** Live requests count from far above. */
-  nextResyncSeq: number;
-  /** A divergence is being repaired, in this way: the source starts when every answer in flight has come. */
-  repairs: 'journal' | 'compare' | undefined;
-}
 
 export class PrimarySide {
   readonly #around: RoleSurroundings;
@@ -54,11 +40,8 @@ export class PrimarySide {
   readonly #recent = new RecentSet();
   /** What the peer does not have, while alone. */
   #journal: Journal | Untracked;
-  /** Undefined: a power cut is followed by a comparison, as there is no journal that it could complete. */
-  #activity: ActivityLog | undefined;
-  #link: Link | undefined;
-  #flushedMs: number;
-  #isFlushing = false;
+  readonly #activity: ActivityKeeper;
+  #link: PrimaryLink | undefined;
   #journalIsUnsynced = false;
   #fileLostMs = 0;
   #verifyRun: VerifyRun | undefined;
@@ -73,18 +56,20 @@ export class PrimarySide {
   /** @param history undefined: nothing is known of the difference, a later peer must be compared */
   constructor(around: RoleSurroundings, history: History | undefined) {
     this.#around = around;
-    this.#flushedMs = around.nowMs();
+    this.#activity = new ActivityKeeper(around, () => {
+      this.#pipeline.resume();
+    });
     if (history?.activity !== undefined) expandActivity(history.activity, around.store, history.set);
     this.#journal = history === undefined ? new Untracked() : this.#newJournal(history.base, history.set);
     // After the journal, which has all that an earlier log named.
-    if (history !== undefined) this.#startActivity(history.base);
+    if (history !== undefined) this.#activity.start(history.base);
     const { store, boundary } = around;
-    store.onCreated = (handle) => this.#activity?.created(handle);
+    store.onCreated = (handle) => this.#activity.log?.created(handle);
     this.#nodes = new NodeTable(store, boundary);
     const trees = { store, nodes: this.#nodes, boundary };
     this.#pipeline = new Pipeline(trees, {
       recorder: () => this.#recorder(),
-      activity: () => this.#activity,
+      activity: () => this.#activity.log,
       flushJournal: () => {
         this.#flushJournal();
       },
@@ -155,31 +140,9 @@ export class PrimarySide {
     return new Journal(this.#around.settings.stateDirectory, base, set, undefined, (reason) => {
       this.#fileLostMs = this.#around.nowMs();
       // What it said of the time before the last flush is said nowhere else.
-      this.#activity?.remove();
-      this.#activity = undefined;
+      this.#activity.remove();
       const message = `the journal cannot be written and is kept in memory; if this node fails the trees are compared: ${reason}`;
       this.#around.log('error', message);
-    });
-  }
-
-  #startActivity(base: string): void {
-    const { settings, pool, store, log } = this.#around;
-    this.#activity?.close();
-    this.#activity = new ActivityLog({
-      stateDirectory: settings.stateDirectory,
-      base,
-      sync: (fd, done) => {
-        pool.run({ call: 'fdatasync', fd }, done);
-      },
-      onDurable: () => {
-        this.#pipeline.resume();
-      },
-      onEra: (era) => {
-        store.era = era;
-      },
-      onLost: (reason) => {
-        log('error', `the activity log cannot be written; if the power of this node fails the trees are compared: ${reason}`);
-      },
     });
   }
 
@@ -241,7 +204,7 @@ export class PrimarySide {
     }
     if (this.#link !== undefined) this.dropLink(this.#link.number, 'replaced by a new link');
     const { epoll, settings, nowMs } = this.#around;
-    const link: Link = {
+    const link: PrimaryLink = {
       number: command.link,
       generation: command.generation,
       peer: undefined,
@@ -287,7 +250,7 @@ export class PrimarySide {
     link.connector = new DataConnector(epoll, command.endpoint, Buffer.from(command.keys.cookie), done, command.localAddress);
   }
 
-  #startSource(link: Link, mode: 'journal' | 'compare', reason?: string): void {
+  #startSource(link: PrimaryLink, mode: 'journal' | 'compare', reason?: string): void {
     const peer = link.peer as PeerLink;
     const { store, boundary, pool, nowMs } = this.#around;
     if (mode === 'journal' && !(this.#journal instanceof Journal)) {
@@ -330,16 +293,15 @@ export class PrimarySide {
   }
 
   /** Both trees are the same and durable, and the peer's mark is gone: from here on the peer comes first. */
-  #identical(link: Link, peer: PeerLink): void {
+  #identical(link: PrimaryLink, peer: PeerLink): void {
     // The log first: without one of both, what is modified from now on would have no base.
-    if (this.#activity === undefined) this.#startActivity(link.generation);
-    else this.#activity.restart(link.generation);
+    this.#activity.restart(link.generation);
     if (this.#journal instanceof Journal) this.#journal.abandon();
     this.#journal = new Untracked();
     this.#recent.clear();
     this.#lastGeneration = link.generation;
     this.#pipeline.connect(peer);
-    link.checkpoint = new Checkpoint(this.#around, this.#recent, this.#activity, peer);
+    link.checkpoint = new Checkpoint(this.#around, this.#recent, this.#activity.log, peer);
     this.#around.changed();
   }
 
@@ -362,7 +324,7 @@ export class PrimarySide {
     this.#around.changed();
   }
 
-  #repairStarted(link: Link): void {
+  #repairStarted(link: PrimaryLink): void {
     link.repairs = undefined;
     this.#pipeline.thaw();
   }
@@ -376,7 +338,7 @@ export class PrimarySide {
     this.#around.changed();
   }
 
-  #endLink(link: Link): void {
+  #endLink(link: PrimaryLink): void {
     this.#link = undefined;
     this.#verifyRun?.interrupt('HF_REPLICATION_LINK_LOST', 'the link to the peer ended before the comparison');
     link.source?.stop();
@@ -401,7 +363,7 @@ export class PrimarySide {
     if (this.#pipeline.flow !== 'holding') return;
     if (this.#journal instanceof Journal) this.#journal.sync();
     else this.#journal = this.#newJournal(base, this.#recent.all());
-    this.#activity?.rebase(base);
+    this.#activity.log?.rebase(base);
     this.#recent.clear();
     this.#pipeline.goAlone({ awaitAnswers: false });
     this.#around.changed();
@@ -473,32 +435,7 @@ export class PrimarySide {
     if (this.#pipeline.flow === 'connected') this.#link?.checkpoint?.tick();
     if (this.#link?.source !== undefined || this.#verifyRun !== undefined) this.#around.changed();
     this.#restoreJournalFile();
-    this.#flushAlone();
-  }
-
-  /** A checkpoint of a primary that is alone: what its tree and its journal have on the disk, the activity log need not say again. */
-  #flushAlone(): void {
-    const { nowMs, store, pool } = this.#around;
-    const journal = this.#journal;
-    const activity = this.#activity;
-    if (activity === undefined || !(journal instanceof Journal) || !journal.hasFile || this.#pipeline.flow !== 'alone') return;
-    if (this.#isFlushing || nowMs() - this.#flushedMs < FLUSH_INTERVAL_MS) return;
-    this.#isFlushing = true;
-    activity.cut();
-    const journalFd = journal.fd;
-    let left = store.roots.length + 1;
-    let failure = 0;
-    const step = (outcome: number): void => {
-      if (outcome < 0) failure = outcome;
-      left -= 1;
-      if (left > 0) return;
-      this.#isFlushing = false;
-      this.#flushedMs = nowMs();
-      const isSame = this.#journal === journal && journal.fd === journalFd && this.#activity === activity;
-      if (failure === 0 && isSame && this.#pipeline.flow === 'alone') activity.forgetPrevious();
-    };
-    for (let root = 0; root < store.roots.length; root += 1) pool.run({ call: 'syncfs', fd: store.rootFd(root) }, step);
-    pool.run({ call: 'fdatasync', fd: journalFd }, step);
+    if (this.#pipeline.flow === 'alone' && this.#journal instanceof Journal) this.#activity.flush(this.#journal);
   }
 
   /** There may be room on the disk again. */
@@ -508,7 +445,7 @@ export class PrimarySide {
     this.#fileLostMs = nowMs();
     this.#orRefuse(this.#journal, (journal) => {
       if (!journal.restoreFile()) return;
-      this.#startActivity(journal.base);
+      this.#activity.start(journal.base);
       log('info', 'the journal is on the disk again');
     });
   }
@@ -545,9 +482,7 @@ export class PrimarySide {
     const generation = this.#pipeline.flow === 'connected' && this.#pipeline.isIdle ? this.#lastGeneration : undefined;
     this.#pipeline.refuse();
     // Removed when what it says is known to be on the disk in better words.
-    this.#activity?.close();
-    this.#activity = undefined;
-    this.#around.store.era = 0;
+    this.#activity.close();
     if (this.#link !== undefined) this.dropLink(this.#link.number, 'the primary stops');
     if (this.#journal instanceof Journal) {
       const { base, set } = this.#journal;

@@ -10,7 +10,7 @@
  */
 import type { TouchRecorder } from '../journal/dirty-set.js';
 import { isDirectory, isRegular, type Handle } from '../store/handle.js';
-import { EXCLUDED_ID, newObjectId } from '../store/store.js';
+import { EXCLUDED_ID, newObjectId } from '../store/object-id.js';
 import { RENAME_NOREPLACE } from '../system/constants.js';
 import { EEXIST, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV } from '../system/errno.js';
 import type { ReplyTo } from '../fuse/device.js';

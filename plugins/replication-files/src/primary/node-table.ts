@@ -5,7 +5,8 @@
  */
 import type { Boundary } from '../boundary/boundary.js';
 import { isDirectory, type Handle } from '../store/handle.js';
-import { newObjectId, rootId, type Store } from '../store/store.js';
+import { newObjectId, rootId } from '../store/object-id.js';
+import type { Store } from '../store/store.js';
 import { ROOT_NODE_ID } from '../fuse/protocol.js';
 
 /** Names that are remembered of one object with many hard links; older ones are dropped. */

@@ -4,7 +4,8 @@
  * - `same`: nothing changes its side: one rename on both nodes, or on this one alone.
  * - `out`, `in`: a file leaves what is replicated, or comes into it.
  * - `anew`: a directory crosses, or what is in it is excluded by its path: for the peer the old one goes and a new one comes.
- * - `refused`: an exchange, a whiteout or a file with hard links across the boundary. EXDEV, as between file systems: who renames copies then.
+ * - `refused`: an exchange, a whiteout or a file with hard links across the boundary. EXDEV, as between file systems: who renames then
+ *   copies.
  */
 import { isDirectory, type Handle } from '../store/handle.js';
 import type { Store } from '../store/store.js';

@@ -1,7 +1,8 @@
 /** The source's tree as the resync reads it: every object with an id, what is under a name, and what must be said about an object. */
 import type { Boundary } from '../boundary/boundary.js';
 import { isDirectory, isRegular, typeOf, type Handle } from '../store/handle.js';
-import { newObjectId, type Store } from '../store/store.js';
+import { newObjectId } from '../store/object-id.js';
+import type { Store } from '../store/store.js';
 import { S_IFLNK } from '../system/constants.js';
 import { errnoName, isGone } from '../system/errno.js';
 import { SYMLINK_BYTES_MAX } from '../wire/limits.js';

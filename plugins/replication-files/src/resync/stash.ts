@@ -6,7 +6,8 @@
 import { HoldfastError } from '@holdfast/sdk';
 import { atimeOf, mtimeOf, timesBuffer } from '../secondary/times.js';
 import { isDirectory, type Handle } from '../store/handle.js';
-import { newObjectId, RESERVED_NAME, type Store } from '../store/store.js';
+import { newObjectId } from '../store/object-id.js';
+import { RESERVED_NAME, type Store } from '../store/store.js';
 import { EDQUOT, EINVAL, ELOOP, ENOENT, ENOSPC, errnoName } from '../system/errno.js';
 
 const STASH = Buffer.from('stash');

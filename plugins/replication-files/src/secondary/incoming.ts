@@ -4,7 +4,8 @@
  */
 import { keepingRootTimes } from '../resync/stash.js';
 import { isDirectory, type Handle } from '../store/handle.js';
-import { newObjectId, RESERVED_NAME, type NewObject, type Store } from '../store/store.js';
+import { newObjectId } from '../store/object-id.js';
+import { RESERVED_NAME, type NewObject, type Store } from '../store/store.js';
 
 const INCOMING = Buffer.from('incoming');
 

@@ -7,28 +7,26 @@
  * and restarts. Roots have the reserved ids 1, 2, … and no xattr. Behind the id may be the era in which a primary made the object: a
  * number that only this node's activity log knows.
  */
-import { randomFillSync } from 'node:crypto';
 import { HoldfastError } from '@holdfast/sdk';
 import * as sys from '../system/calls.js';
 import * as c from '../system/constants.js';
 import { EBADF, EEXIST, EINVAL, ENAMETOOLONG, EOPNOTSUPP, EPERM, EROFS, errnoName } from '../system/errno.js';
 import { Stat } from '../system/stat.js';
 import { ACCESS_ACL, DEFAULT_ACL } from '../wire/xattr-names.js';
+import { entriesIn, type DirectoryEntry } from './directory-entries.js';
 import { Descriptors } from './descriptors.js';
 import { handleAt, handleOf, isDirectory, isRegular, openHandle, rootOf, type Handle } from './handle.js';
+import { EXCLUDED_ID } from './object-id.js';
 import { ID_XATTR_BYTES_MAX, procPath, readEraOf, readIdOf, writeIdOf, Xattrs } from './xattrs.js';
 
 /** Reserved directory in each root: the stash of a resync's target. Hidden from applications, never replicated. */
 export const RESERVED_NAME = Buffer.from('.holdfast');
-/** Ids 1 to 255 belong to the roots, but for this one, which no root gets: an object that is not replicated. */
-const OBJECT_ID_MIN = 256n;
-export const EXCLUDED_ID = 255n;
 const DESCRIPTORS_MAX = 4000;
 const EMPTY = sys.cString('');
 const SELF = sys.cString('.');
 const DEFAULT_ACL_NAME = sys.cString(DEFAULT_ACL);
 const OWNER_UNCHANGED = 0xffffffff;
-/** Larger writes go on to the disk at once and leave no second copy in memory: the kernel keeps one of what was written through the mount. */
+/** Larger writes go on to the disk at once and leave no second copy in memory: the kernel keeps what was written through the mount. */
 const UNCACHED_BYTES_MIN = 128 << 10;
 
 /** What a new object is. `target` only for symlinks, `rdev` only for devices. */
@@ -52,15 +50,6 @@ export interface AttributeChange {
   readonly gid?: number;
   readonly size?: number;
   readonly times?: Buffer;
-}
-
-export interface DirectoryEntry {
-  readonly name: Buffer;
-  readonly ino: bigint;
-  /** S_IFMT bits, 0 where the file system does not say. */
-  readonly type: number;
-  /** Where to continue after this entry. */
-  readonly offset: bigint;
 }
 
 export class Store {
@@ -462,15 +451,7 @@ export class Store {
   ): { entries: DirectoryEntry[]; next: bigint | undefined } | number {
     const bytes = this.readRawEntries(directory, offset, bytesMax);
     if (bytes < 0) return bytes;
-    const isRoot = this.roots.includes(directory);
-    const entries: DirectoryEntry[] = [];
-    let next: bigint | undefined;
-    for (let at = 0; at < bytes; at += this.#entries.readUInt16LE(at + 16)) {
-      const name = Buffer.from(this.#entries.subarray(at + 19, this.#entries.indexOf(0, at + 19)));
-      next = this.#entries.readBigInt64LE(at + 8);
-      if (isDots(name) || (isRoot && name.equals(RESERVED_NAME))) continue;
-      entries.push({ name, ino: this.#entries.readBigUInt64LE(at), type: (this.#entries[at + 18] as number) << 12, offset: next });
-    }
+    const { entries, next } = entriesIn(this.#entries, bytes, this.roots.includes(directory) ? RESERVED_NAME : undefined);
     return { entries, next };
   }
 
@@ -487,32 +468,11 @@ export class Store {
   }
 }
 
-/** A random id for a new object. */
-export function newObjectId(): bigint {
-  if (idPoolAt === idPool.length) {
-    randomFillSync(idPool);
-    idPoolAt = 0;
-  }
-  const id = idPool.readBigUInt64LE(idPoolAt);
-  idPoolAt += 8;
-  return id >= OBJECT_ID_MIN ? id : newObjectId();
-}
-const idPool = Buffer.alloc(4096);
-let idPoolAt = idPool.length;
-
-export function rootId(root: number): bigint {
-  return BigInt(root + 1);
-}
-
 function terminate(scratch: Buffer, name: Uint8Array): Buffer {
   if (name.length >= scratch.length) throw new Error(`a name of ${name.length} bytes reached the store unchecked`);
   scratch.set(name);
   scratch[name.length] = 0;
   return scratch;
-}
-
-function isDots(name: Buffer): boolean {
-  return name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e));
 }
 
 function unsuitable(path: string, why: string): HoldfastError {
