@@ -240,7 +240,7 @@ describe(`a pair after power cuts (SEED=${SEED})`, function () {
       await working;
       // As if nothing of that had reached the other disk.
       await run(
-        `cd '${b.tree}/old' && truncate -s -2 7 && rm -r new${n} d${n} && echo x >${n + 20} && chmod 640 ${n + 40} && touch -t 2001010000 7`,
+        `cd '${b.tree}/old' && truncate -s -2 7 && rm -r new${n} d${n} && >${n + 20} && chmod 640 ${n + 40} && touch -t 2001010000 7`,
       );
       await Promise.all([a.start(), b.start()]);
       await until(

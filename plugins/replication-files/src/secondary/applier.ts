@@ -106,7 +106,7 @@ export class Applier {
   /** The channel has ended: answers of the pool that still come are dropped. */
   close(): void {
     this.#state = 'closed';
-    this.#live.close();
+    this.#live.end();
     this.#target.close();
   }
 

@@ -43,9 +43,10 @@ export class LiveOperations {
     this.#incoming = new Incoming(store);
   }
 
-  /** The session has ended: nothing that was staged will get a name. */
+  /** The session has ended: nothing that was staged, or has no name, will get one. */
   end(): void {
     this.#incoming.clear();
+    for (const object of [...this.#withoutName.keys()]) this.#forget(object);
   }
 
   /** @returns 0 or a positive errno @throws DivergedError */
@@ -85,11 +86,6 @@ export class LiveOperations {
       case 'times':
         return this.#times(request);
     }
-  }
-
-  /** The session ends: objects that nobody can give a name any more go. */
-  close(): void {
-    for (const object of [...this.#withoutName.keys()]) this.#forget(object);
   }
 
   /** The handle, or undefined when the object was removed before. @throws DivergedError when it was never known */
