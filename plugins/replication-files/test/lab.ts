@@ -258,7 +258,11 @@ export class LabNode {
       const waiting = this.#waiting.get(report.id);
       this.#waiting.delete(report.id);
       if (report.error === undefined) waiting?.resolve();
-      else waiting?.reject(new Error(report.error.message));
+      else {
+        // What a process said before it ended is the only trace of why.
+        const isEnded = report.error.code === 'HF_REPLICATION_PROCESS';
+        waiting?.reject(new Error(isEnded ? `${report.error.message}; ${this.log.join(' | ')}` : report.error.message));
+      }
     }
   }
 }

@@ -40,6 +40,7 @@ export class Mounts {
   /** Mounts over the directories, in the order in which they were made. */
   #covers: Cover[] = [];
   #recorded: Recorded[] = [];
+  #isUncovering = false;
 
   constructor(directories: readonly ReplicatedDirectory[], stateDirectory: string) {
     this.#directories = directories.map(({ path }) => path);
@@ -176,22 +177,28 @@ export class Mounts {
    * @throws HoldfastError HF_REPLICATION_BUSY
    */
   async uncover(force: boolean): Promise<void> {
-    while (this.#covers.length > 0) {
-      const { directory, kind } = this.#covers.at(-1) as Cover;
-      // Who still reads the read-only view keeps what is open: nothing is written there.
-      const flags = force || kind === 'read-only' ? c.MNT_DETACH : 0;
-      const outcome = await sys.umountWithoutBlocking(sys.cString(directory), flags);
-      if (outcome === -EBUSY) throw busy(directory);
-      if (outcome < 0 && outcome !== -EINVAL && outcome !== -ENOENT) call('unmount', directory, outcome);
-      this.#covers.pop();
-      this.#unrecord(directory);
+    this.#isUncovering = true;
+    try {
+      while (this.#covers.length > 0) {
+        const { directory, kind } = this.#covers.at(-1) as Cover;
+        // Who still reads the read-only view keeps what is open: nothing is written there.
+        const flags = force || kind === 'read-only' ? c.MNT_DETACH : 0;
+        const outcome = await sys.umountWithoutBlocking(sys.cString(directory), flags);
+        if (outcome === -EBUSY) throw busy(directory);
+        if (outcome < 0 && outcome !== -EINVAL && outcome !== -ENOENT) call('unmount', directory, outcome);
+        this.#covers.pop();
+        this.#unrecord(directory);
+      }
+    } finally {
+      this.#isUncovering = false;
     }
   }
 
   /** The first directory that should show our FUSE and does not: somebody unmounted it, or mounted over it. */
   strayed(): string | undefined {
     const expected = this.#covers.filter(({ kind }) => kind === 'fuse');
-    if (expected.length === 0) return undefined;
+    // A mount that is being removed by this process is gone before it hears of it.
+    if (expected.length === 0 || this.#isUncovering) return undefined;
     const mounts = readMounts();
     return expected.find(({ directory }) => mounts.findLast(({ path }) => path === directory)?.type !== FUSE_TYPE)?.directory;
   }
