@@ -77,6 +77,33 @@ describe('a mirror of two nodes', () => {
     await client.waitForMore(100, RECOVERY_MS);
   });
 
+  it('comes back by itself when both nodes lose their power, and looks only at what was being modified', async () => {
+    const [primary, secondary] = roles();
+    await client.waitForMore(100, RECOVERY_MS);
+    await Promise.all([cluster.powerCut(primary), cluster.powerCut(secondary)]);
+    await Promise.all([cluster.powerOn(primary), cluster.powerOn(secondary)]);
+    await settled();
+    const [now] = roles();
+    assert.equal(now, primary, 'the roles are as before');
+    assert.equal(cluster.view(now)?.replication?.lastResync?.mode, 'journal');
+    await client.waitForMore(100, RECOVERY_MS);
+  });
+
+  it('does the same when a primary that is alone loses its power', async () => {
+    const [primary, secondary] = roles();
+    await cluster.powerCut(secondary);
+    await cluster.waitFor({ [primary]: 'ALONE Ready' }, RECOVERY_MS);
+    await client.waitForMore(100, RECOVERY_MS);
+    await cluster.powerCut(primary);
+    await cluster.powerOn(primary);
+    await cluster.waitFor({ [primary]: 'ALONE Ready' }, RECOVERY_MS);
+    await client.waitForMore(100, RECOVERY_MS);
+    await cluster.powerOn(secondary);
+    await settled();
+    assert.equal(cluster.view(primary)?.replication?.lastResync?.mode, 'journal');
+    await client.waitForMore(100, RECOVERY_MS);
+  });
+
   it('hands over when the agent of the primary is killed: its address vanishes by itself', async () => {
     const [primary, secondary] = roles();
     cluster.agent(primary)?.signal('SIGKILL');
