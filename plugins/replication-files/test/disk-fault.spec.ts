@@ -65,26 +65,52 @@ describe('a replicated pair whose disk fails', function () {
     });
   }
 
-  it('gives the application the error when the primary’s disk fails; the other copy stays whole, and takes over by force', async () => {
+  it('leaves the field to the other node when the primary’s disk fails: what was acknowledged, and what failed here, is there', async () => {
     const a = await onDisk('a');
     const b = await lab.node({ name: 'b' });
     await connect(a, b);
     await a.must('mkdir d && for i in $(seq 50); do echo $i > d/$i; done && sync d/1');
     await assertIdentical(a, b);
     await breakDisk(a);
-    const working = a.run('echo more >> d/1 || echo refused; rm d/2 || echo refused; echo new > d/new || echo refused');
+    const working = a.run('echo more >> d/1 || echo refused; rm d/2 || echo refused');
     await until(
-      () => a.status.link !== 'connected',
-      () => `the failure to show: ${a.log.join(' | ')}`,
+      () => a.status.failure?.code === 'HF_REPLICATION_PROCESS',
+      () => `the replicator to end: ${a.log.join(' | ')}`,
     );
-    await a.call({ call: 'refuse' });
-    assert.equal((await working).output.match(/refused/g)?.length, 3);
-    await a.kill();
+    assert.equal((await working).output.match(/refused/g)?.length, 2, 'nothing is acknowledged any more');
+    assert.match(a.log.join('\n'), /HF_REPLICATION_DISK: the disk of this node fails \(EIO\): the other node has everything/);
     await b.reach('none');
-    // The primary took its failing disk for the truth and began to repair the peer from it: nothing came of that but the mark.
-    assert.equal(b.status.inconsistent, true);
-    await assert.rejects(b.becomePrimary(2, { base: 1 }), /HF_REPLICATION_INCONSISTENT/);
-    await b.becomePrimary(2, { base: 1, force: true });
+    assert.equal(b.status.inconsistent, false);
+    await b.becomePrimary(2, { base: 1 });
     assert.equal(await b.must('cat d/1 && cat $(ls d/* | sort) | wc -l'), '1\nmore\n51\n');
+  });
+
+  it('does not answer a read that the disk of the primary fails', async () => {
+    const a = await onDisk('a');
+    const b = await lab.node({ name: 'b' });
+    await connect(a, b);
+    await a.must('head -c 3000000 /dev/urandom > large && sync large');
+    await assertIdentical(a, b);
+    await breakDisk(a);
+    await run('echo 3 > /proc/sys/vm/drop_caches');
+    const reading = a.run('cat large > /dev/null || echo failed');
+    await until(
+      () => a.status.failure?.code === 'HF_REPLICATION_PROCESS',
+      () => `the replicator to end: ${a.log.join(' | ')}`,
+    );
+    await reading;
+    await b.reach('none');
+    assert.equal(b.status.inconsistent, false);
+  });
+
+  it('gives the application the error when the primary is alone', async () => {
+    const a = await onDisk('a');
+    await a.becomePrimary(1, { base: 1, fresh: true });
+    await a.must('echo 1 > file && sync file');
+    await breakDisk(a);
+    const { code, output } = await a.run('echo 2 >> file');
+    assert.notEqual(code, 0);
+    assert.match(output, /I\/O error/);
+    assert.equal(a.status.role, 'primary');
   });
 });

@@ -218,6 +218,7 @@ class Kernel {
       admits: () => true,
       diverged: () => assert.fail('diverged without a peer'),
       syncLocally: (handle, _isDatasync, done) => done(sys.fsync(this.#store.descriptor(handle))),
+      diskFailed: () => assert.fail('no peer could go on'),
       peerFailed: () => assert.fail('no peer can fail'),
     });
     this.#fileSystem = new FileSystem(trees, pipeline, this.#pool);

@@ -103,5 +103,7 @@ export type DataReport =
   | { readonly kind: 'outcome'; readonly id: number; readonly failure: DataFailure | undefined }
   | { readonly kind: 'state'; readonly state: DataState }
   | { readonly kind: 'verified'; readonly outcome: VerifyResult | VerifyFailure }
+  /** The last report: the thread serves nothing any more, and the process must end. */
+  | { readonly kind: 'disk-failed'; readonly message: string }
   | { readonly kind: 'link-lost'; readonly link: number; readonly code: string; readonly message: string }
   | { readonly kind: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string };

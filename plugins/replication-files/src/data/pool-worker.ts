@@ -20,12 +20,13 @@ function offset(): number {
   return (word(BOX.offsetLow) >>> 0) + word(BOX.offsetHigh) * 4294967296;
 }
 
-/** Answers FUSE READ; bytes after a failure are not sent. */
+/** Answers FUSE READ, unless it failed: that is for the data thread to judge. */
 function readAndReply(): number {
   const outcome = sys.pread(word(BOX.fd), content, word(BOX.length), offset());
-  const length = OUT_HEADER_BYTES + Math.max(outcome, 0);
+  if (outcome < 0) return outcome;
+  const length = OUT_HEADER_BYTES + outcome;
   reply.writeUInt32LE(length, 0);
-  reply.writeInt32LE(Math.min(outcome, 0), 4);
+  reply.writeInt32LE(0, 4);
   reply.writeInt32LE(word(BOX.uniqueLow), 8);
   reply.writeInt32LE(word(BOX.uniqueHigh), 12);
   sys.write(word(BOX.replyFd), reply, length);

@@ -203,6 +203,10 @@ export class DataReplica {
       linkLost: (link, error) => {
         this.#report({ kind: 'link-lost', link, code: error.code, message: error.message });
       },
+      diskFailed: (message) => {
+        this.#report({ kind: 'disk-failed', message });
+        return blockForEver();
+      },
       log: (level, message) => {
         this.#report({ kind: 'log', level, message });
       },
@@ -226,4 +230,10 @@ export class DataReplica {
       },
     });
   }
+}
+
+/** The process ends this thread. */
+function blockForEver(): never {
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  for (;;) Atomics.wait(never, 0, 0);
 }

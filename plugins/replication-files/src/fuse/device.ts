@@ -3,7 +3,7 @@
  * replies; knows the shape of messages, nothing of their meaning.
  */
 import * as sys from '../system/calls.js';
-import { EAGAIN, EINTR, ENODEV, ENOENT, ECONNABORTED } from '../system/errno.js';
+import { EAGAIN, EINTR, ENODEV, ENOENT, ECONNABORTED, isDiskError } from '../system/errno.js';
 import type { Stat } from '../system/stat.js';
 import { OUT_HEADER_BYTES, REQUEST_BYTES_MAX, WRITE_BYTES_MAX } from './protocol.js';
 
@@ -89,8 +89,12 @@ export class FuseDevice {
     return { device: this, uniqueLow: request.words[2] as number, uniqueHigh: request.words[3] as number };
   }
 
+  /** Asked before an error of the disk is answered. @returns true: it must not be */
+  onDiskError: ((errno: number) => boolean) | undefined;
+
   /** @param errno positive, or 0 for an empty success */
   replyError(to: ReplyTo, errno: number): void {
+    if (isDiskError(errno) && this.onDiskError?.(errno) === true) return;
     this.#send(to, OUT_HEADER_BYTES, errno);
   }
 

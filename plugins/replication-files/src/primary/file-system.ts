@@ -245,8 +245,9 @@ export class FileSystem {
     }
     const pinned = store.pin(node.handle);
     const { uniqueLow, uniqueHigh } = to;
-    this.#pool.run({ call: 'read', fd: pinned, offset, length, replyFd: device.fd, uniqueLow, uniqueHigh }, () => {
+    this.#pool.run({ call: 'read', fd: pinned, offset, length, replyFd: device.fd, uniqueLow, uniqueHigh }, (outcome) => {
       store.unpin(node.handle);
+      if (outcome < 0) device.replyError(to, -outcome);
     });
   }
 

@@ -12,7 +12,7 @@ import { messageOf } from '@holdfast/sdk';
 import type { ReplyTo } from '../fuse/device.js';
 import type { TouchRecorder } from '../journal/dirty-set.js';
 import { isDirectory, type Handle } from '../store/handle.js';
-import { EIO, ESTALE } from '../system/errno.js';
+import { EIO, EROFS, ESTALE, isDiskError } from '../system/errno.js';
 import { CreateModification } from './namespace.js';
 import type { LiveBody, Modification, Trees } from './modification.js';
 import type { Node } from './node-table.js';
@@ -45,6 +45,8 @@ export interface Surroundings {
   diverged(reason: string): void;
   /** fdatasync or fsync of one object on a pool thread, and of the journal if it has news. */
   syncLocally(handle: Handle, isDatasync: boolean, done: (outcome: number) => void): void;
+  /** The local disk fails where the peer's does not: to be ended, without an answer. */
+  diskFailed(errno: number): void;
   /** The peer could not make something durable. */
   peerFailed(reason: string): void;
 }
@@ -431,6 +433,7 @@ export class Pipeline {
     const outcome = modification.apply(this.#trees);
     modification.touch(this.#around.recorder());
     const peerSucceeded = entry.errno === 0;
+    if (peerSucceeded && outcome < 0 && (isDiskError(-outcome) || outcome === -EROFS)) this.#around.diskFailed(-outcome);
     if (peerSucceeded !== outcome >= 0) {
       this.#around.diverged(
         peerSucceeded

@@ -64,9 +64,11 @@ export class Replicator {
   #measured: { readonly resync: ResyncSummary; readonly bytes: number } | undefined;
   #measuring: AbortController | undefined;
   readonly #watch: NodeJS.Timeout;
+  readonly #onDataEnd: (error: Error) => void;
   readonly #verifications: VerifyRecord;
 
   constructor(options: ReplicatorOptions, report: (report: ControlReport) => void, onDataEnd: (error: Error) => void) {
+    this.#onDataEnd = onDataEnd;
     this.#options = options;
     this.#report = report;
     this.#identity = {
@@ -420,6 +422,9 @@ export class Replicator {
       case 'verified':
         this.#verifications.ended(message.outcome);
         this.#changed();
+        return;
+      case 'disk-failed':
+        this.#onDataEnd(new HoldfastError('HF_REPLICATION_DISK', message.message));
         return;
       case 'link-lost': {
         if (message.link !== this.#linkNumber) return;

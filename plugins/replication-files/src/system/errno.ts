@@ -19,6 +19,8 @@ export const EISDIR = 21;
 export const EINVAL = 22;
 export const ETXTBSY = 26;
 export const EFBIG = 27;
+const EBADMSG = 74;
+const EUCLEAN = 117;
 export const ENOSPC = 28;
 export const EROFS = 30;
 export const ERANGE = 34;
@@ -84,6 +86,11 @@ const NAMES: Readonly<Record<number, string>> = {
 /** `ENOSPC` for 28 or -28; `errno 200` for numbers without a name here. */
 export function errnoName(errno: number): string {
   return NAMES[Math.abs(errno)] ?? `errno ${Math.abs(errno)}`;
+}
+
+/** The disk, or the file system on it, is broken: not what a request asked for. */
+export function isDiskError(errno: number): boolean {
+  return errno === EIO || errno === EBADMSG || errno === EUCLEAN;
 }
 
 /** The object or the name is not there any more; every other error says nothing about that. */
