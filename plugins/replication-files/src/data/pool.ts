@@ -13,8 +13,8 @@ import { errnoName } from '../system/errno.js';
 export type PoolCall = 'fsync' | 'fdatasync' | 'syncfs' | 'write-back' | 'read' | 'load';
 
 /**
- * `read` answers a FUSE READ by itself unless it fails; `write-back` starts to write a range to the disk; `load` brings a range into the page cache; the
- * others only use `fd`.
+ * `read` answers a FUSE READ by itself, unless it fails; `write-back` starts to write a range to the disk; `load` brings a range into
+ * the page cache; the others only use `fd`.
  */
 export interface PoolJob {
   readonly call: PoolCall;

@@ -80,9 +80,7 @@ export class PrimarySide {
       syncLocally: (handle, isDatasync, done) => {
         this.#syncLocally(handle, isDatasync, done);
       },
-      diskFailed: (errno) => {
-        this.#diskFailed(errno);
-      },
+      diskFailed: around.diskFailed,
       peerFailed: (reason) => {
         this.#lose(new HoldfastError('HF_REPLICATION_PEER_DISK', reason));
       },
@@ -115,7 +113,7 @@ export class PrimarySide {
   serve(fuseFds: readonly number[]): void {
     for (const [root, fd] of fuseFds.entries()) {
       const device = new FuseDevice(fd, root);
-      device.onDiskError = (errno) => this.#pipeline.flow === 'connected' && this.#diskFailed(errno);
+      device.onDiskError = (errno) => this.#pipeline.flow === 'connected' && this.#around.diskFailed(errno);
       this.#devices.push(device);
       this.#around.epoll.add(fd, EPOLLIN, () => {
         this.#serve(device);
@@ -128,11 +126,6 @@ export class PrimarySide {
     const outcome = this.#fileSystem.serve(device);
     if (outcome === 'full') for (const each of this.#devices) this.#around.epoll.change(each.fd, 0);
     else if (outcome === 'ended') this.#drop(device);
-  }
-
-  /** The application must not hear of it: the peer's copy is as new as this one, and goes on. */
-  #diskFailed(errno: number): never {
-    return this.#around.diskFailed(`the disk of this node fails (${errnoName(errno)}): the other node has everything and takes over`);
   }
 
   #drop(device: FuseDevice): void {

@@ -5,6 +5,7 @@ import { exclusionsDigest } from '../configuration.js';
 import { InconsistentMarker } from '../journal/marker.js';
 import { Incoming } from '../secondary/incoming.js';
 import { Store } from '../store/store.js';
+import { errnoName } from '../system/errno.js';
 import type { EpollSet } from '../system/epoll.js';
 import { adoptExclusions, eraseCleanMark, eraseHistory, readHistory, saveHistory, type History } from './history.js';
 import type { DataCommand, DataReport, DataSettings, DataState } from './messages.js';
@@ -203,7 +204,8 @@ export class DataReplica {
       linkLost: (link, error) => {
         this.#report({ kind: 'link-lost', link, code: error.code, message: error.message });
       },
-      diskFailed: (message) => {
+      diskFailed: (errno) => {
+        const message = `the disk of this node fails (${errnoName(errno)}): the other node has everything and takes over`;
         this.#report({ kind: 'disk-failed', message });
         return blockForEver();
       },

@@ -20,7 +20,7 @@ export interface RoleSurroundings {
   /** A verification has ended: here, or told by the primary. */
   readonly verified: (outcome: VerifyResult | VerifyFailure) => void;
   readonly linkLost: (link: number, error: HoldfastError) => void;
-  /** This node's disk fails, and the peer has everything: nothing more is served or answered here. */
-  readonly diskFailed: (message: string) => never;
+  /** This node's disk fails, and the peer has everything: nothing more is served, and the application does not hear of it. */
+  readonly diskFailed: (errno: number) => never;
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
 }
