@@ -169,7 +169,9 @@ const seek: Maker = () => {
   return onSlot(`seek ${whence} from ${at}`, (fd, side) => {
     if (side.stat.of(fd) < 0 || side.stat.type !== c.S_IFREG) return [0];
     const found = sys.lseek(fd, at, whence);
-    // What was allocated and not written is data or not, as the page cache happens to have it: only the kind of answer is compared.
+    // What was allocated and not written is data or not, as the page cache happens to have it: only the kind of answer is compared, and
+    // what follows must not depend on it.
+    sys.lseek(fd, at, c.SEEK_SET);
     return [found >= 0 || found === -ENXIO ? 0 : found];
   });
 };
@@ -233,7 +235,8 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
   [
     1,
     () => {
-      const target = Buffer.from(random.pick(['n1', '../n2', 'nowhere', 'd0', 'z'.repeat(4000)]));
+      // None leads out of the tree, where the others work.
+      const target = Buffer.from(random.pick(['n1', './n2', 'nowhere', 'd0', 'z'.repeat(4000)]));
       return onPath('symlink', path(), (root, name) => [sys.symlinkat(sys.cString(target), root, name)]);
     },
   ],
