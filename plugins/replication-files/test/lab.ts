@@ -272,6 +272,8 @@ export class Lab {
   readonly #nodes: LabNode[] = [];
 
   constructor() {
+    // A store that another test had in this process has cleared it.
+    process.umask(0o022);
     // Applications of other users work in the replicated directory.
     chmodSync(this.base, 0o755);
   }
