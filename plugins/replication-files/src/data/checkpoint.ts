@@ -74,8 +74,11 @@ export class Checkpoint {
         this.#end(isLast);
       });
     };
-    this.#peer.request({ kind: 'checkpoint', phase: 'begin' }, step);
-    for (let root = 0; root < store.roots.length; root += 1) pool.run({ call: 'syncfs', fd: store.rootFd(root) }, step);
+    this.#peer.request({ kind: 'checkpoint', phase: 'begin' }, (outcome) => {
+      step(outcome);
+      // Not before: what was on its way at the cut is performed here only now, and the peer forgets it.
+      for (let root = 0; root < store.roots.length; root += 1) pool.run({ call: 'syncfs', fd: store.rootFd(root) }, step);
+    });
   }
 
   #end(wasLast: boolean): void {
