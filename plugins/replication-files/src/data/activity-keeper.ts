@@ -1,5 +1,5 @@
 /** The activity log of a primary: there is one while there is a journal, or a recent set, that it can complete after a power cut. */
-import { ActivityLog } from '../journal/activity-log.js';
+import { ActivityLog, deleteActivity } from '../journal/activity-log.js';
 import type { Journal } from '../journal/journal.js';
 import type { RoleSurroundings } from './surroundings.js';
 
@@ -76,7 +76,8 @@ export class ActivityKeeper {
 
   /** What it says is not known any more. Durable on return. */
   remove(): void {
-    this.#log?.remove();
+    if (this.#log === undefined) deleteActivity(this.#around.settings.stateDirectory);
+    else this.#log.remove();
     this.#log = undefined;
   }
 

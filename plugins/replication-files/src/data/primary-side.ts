@@ -62,7 +62,7 @@ export class PrimarySide {
     if (history?.activity !== undefined) expandActivity(history.activity, around.store, history.set);
     this.#journal = history === undefined ? new Untracked() : this.#newJournal(history.base, history.set);
     // After the journal, which has all that an earlier log named.
-    if (history !== undefined) this.#activity.start(history.base);
+    if (this.#journal instanceof Journal && this.#journal.hasFile) this.#activity.start(this.#journal.base);
     const { store, boundary } = around;
     store.onCreated = (handle) => this.#activity.log?.created(handle);
     this.#nodes = new NodeTable(store, boundary);
