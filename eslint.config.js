@@ -114,9 +114,18 @@ const LAYERS = [
     ],
   ),
   layer(
+    ['plugins/checker-sql/src/**/*.ts'],
+    [
+      [
+        '^(?!@holdfast/sdk$|pg$|mysql2$|node:|\\.\\.?/)',
+        'This plug-in imports the contracts, node: modules, its own files and the clients of its databases.',
+      ],
+    ],
+  ),
+  layer(
     ['plugins/*/test/**/*.ts'],
     [
-      ['^@holdfast/(?!sdk$)', 'Tests of a plug-in see the contracts, not the core.'],
+      ['^@holdfast/(?!sdk(?:/testkit(?:/[a-z-]+)?)?$)', 'Tests of a plug-in see the contracts, not the core.'],
       [OWN_PACKAGE, 'Tests of a plug-in see only its own files.'],
     ],
   ),

@@ -35,3 +35,17 @@ export function timeoutOption(secondsDefault: number): Option {
 export function collected(value: string, previous: readonly string[] | undefined): readonly string[] {
   return [...(previous ?? []), value];
 }
+
+export interface Place {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Where to listen. */
+export function parsePlace(text: string): Place {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || port > 65_535) throw new InvalidArgumentError('Write it like 127.0.0.1:9010 or [::1]:9010.');
+  return { host, port };
+}

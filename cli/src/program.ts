@@ -1,14 +1,22 @@
 /** The tree of commands, and the help that stands in for a manual page. */
 import { Command, Help, Option } from 'commander';
 import { addAgentCommand } from './commands/agent.js';
+import { addCheckCommands } from './commands/checks.js';
 import { addClusterCommands } from './commands/cluster.js';
+import { addConfigurationCommands } from './commands/configuration.js';
+import { addConflictCommands } from './commands/conflicts.js';
 import { addControlCommands } from './commands/control.js';
 import { addLogCommand } from './commands/log.js';
+import { addLoopCommands, addMaintenanceCommands } from './commands/maintenance.js';
 import { addModuleCommands } from './commands/module.js';
+import { addProcessCommands } from './commands/processes.js';
 import { addResourceCommands } from './commands/resources.js';
+import { addScriptCommands } from './commands/scripts.js';
 import { addStateCommand } from './commands/state.js';
 import { addVerifyCommand } from './commands/verify.js';
+import { addWhyCommand } from './commands/why.js';
 import { addWaitCommand } from './commands/waitstate.js';
+import { addWitnessCommands } from './commands/witness.js';
 import type { ExitCode } from './exit-code.js';
 import { versionOf } from './version.js';
 
@@ -23,19 +31,23 @@ Exit codes:
   0    done
   1    failed; one sentence with a code on stderr (with --json: {"error":{code,message,details}} on stdout)
   state -l exits with the state instead: 0 STOP, 1 WAIT, 2 ALONE or UP, 3 PRIM, 4 SECOND, 10 unknown
+  module diff   0 no difference, 1 they differ, 2 they could not be compared
+  incloop, checkloop  0 one more automatic action is allowed, 1 maxloop is reached
   verify   0 both copies are identical, 1 they differ, 2 they could not be compared
 
 Files:
   /etc/holdfast/cluster.xml    nodes and networks of the cluster, the same on every node
   /etc/holdfast/cluster.key    secret of the cluster, the same on every node, mode 0600
   /etc/holdfast/node.json      name of this node
+  /etc/holdfast/fencing.json   watchdog and reboot of this node, where wanted: see ARCHITECTURE.md
   /etc/holdfast/api.token      secret of this node's API, written by the agent, mode 0600
+  /etc/holdfast/witness.key    secret for the witness, where one is used, mode 0600
   /etc/holdfast/modules/       the installed modules
 
 Environment:
-  HOLDFAST_CONFIG, HOLDFAST_STATE   like --config-dir and --state-dir
-  SAFEMODULE                        the module when -m is not given
-  NO_COLOR, FORCE_COLOR             no colours, or colours without a terminal`;
+  HOLDFAST_CONFIG, HOLDFAST_STATE, HOLDFAST_API   like --config-dir, --state-dir and --api
+  SAFEMODULE                                      the module when -m is not given
+  NO_COLOR, FORCE_COLOR                           no colours, or colours without a terminal`;
 
 const OVERVIEW = `
 States of a module on a node, each NotReady, Transient or Ready:
@@ -46,7 +58,7 @@ States of a module on a node, each NotReady, Transient or Ready:
 Examples:
   holdfast cluster config cluster.xml          make this machine a node of a cluster
   holdfast module install /opt/ledger          install the module in a folder
-  holdfast module config -m ledger             apply its userconfig.xml
+  holdfast module config -m ledger             apply its userconfig.xml, on both nodes
   holdfast prim -m ledger                      first start: this node has the good data
   holdfast -H node2 second -m ledger --wait    start the other node and wait until it is synchronised
   holdfast state --watch                       all modules on all nodes, live
@@ -65,7 +77,7 @@ export function createProgram(exit: ExitCode): Command {
     .addOption(new Option('--json', 'print one JSON document'))
     .addOption(new Option('--config-dir <folder>', 'folder of the configuration').env('HOLDFAST_CONFIG').default(CONFIG_DIRECTORY_DEFAULT))
     .addOption(new Option('--state-dir <folder>', "folder of the agent's state").env('HOLDFAST_STATE').default(STATE_DIRECTORY_DEFAULT))
-    .addOption(new Option('--api <address>', "address of this machine's agent").default(API_DEFAULT))
+    .addOption(new Option('--api <address>', "address of this machine's agent").env('HOLDFAST_API').default(API_DEFAULT))
     .configureHelp({ helpWidth: HELP_WIDTH, showGlobalOptions: true, sortSubcommands: false, subcommandTerm: termOf })
     // Errors are printed once, in run.ts.
     .configureOutput({ outputError: () => undefined })
@@ -77,15 +89,25 @@ export function createProgram(exit: ExitCode): Command {
   addStateCommand(program, exit);
   addWaitCommand(program, exit);
   addLogCommand(program, exit);
+  addWhyCommand(program, exit);
   addResourceCommands(program, exit);
   program.commandsGroup('Control:');
   addControlCommands(program, exit);
   addVerifyCommand(program, exit);
+  addConflictCommands(program, exit);
+  addCheckCommands(program, exit);
+  addMaintenanceCommands(program, exit);
+  addLoopCommands(program, exit);
   program.commandsGroup('Configuration:');
   addModuleCommands(program, exit);
+  addConfigurationCommands(program, exit, 'top');
   addClusterCommands(program, exit);
-  program.commandsGroup('Agent:');
+  program.commandsGroup('For scripts of modules:');
+  addScriptCommands(program, exit);
+  addProcessCommands(program, exit);
+  program.commandsGroup('Services:');
   addAgentCommand(program, exit);
+  addWitnessCommands(program, exit);
   return program;
 }
 

@@ -10,11 +10,18 @@ interface ErrorDocument {
   readonly error: { readonly code: string; readonly message: string; readonly details: Readonly<Record<string, unknown>> };
 }
 
-export async function run(words: readonly string[]): Promise<number> {
+export function run(words: readonly string[]): Promise<number> {
+  return runGuarded(() => words);
+}
+
+/** @param wordsOf may throw as any command does */
+export async function runGuarded(wordsOf: () => readonly string[]): Promise<number> {
   const exit = new ExitCode();
-  const json = words.includes('--json');
+  let json = false;
   try {
-    await createProgram(exit).parseAsync(words, { from: 'user' });
+    const words = wordsOf();
+    json = words.includes('--json');
+    await createProgram(exit).parseAsync(withCommandApart(words), { from: 'user' });
     return exit.code;
   } catch (error) {
     if (error instanceof CommanderError && isHelp(error)) return error.exitCode;
@@ -23,6 +30,16 @@ export async function run(words: readonly string[]): Promise<number> {
     else process.stderr.write(textOf(failure));
     return exit.code === 0 ? exit.onError : exit.code;
   }
+}
+
+/** What boundcmd runs has options of its own. */
+function withCommandApart(words: readonly string[]): readonly string[] {
+  const at = words.indexOf('boundcmd');
+  // Before it there can be global options only.
+  if (at < 0 || !words.slice(0, at).every((word, index) => word.startsWith('-') || words[index - 1]?.startsWith('-') === true))
+    return words;
+  const seconds = words[at + 1];
+  return seconds === undefined || seconds.startsWith('-') ? words : [...words.slice(0, at + 2), '--', ...words.slice(at + 2)];
 }
 
 export function documentOf(failure: HoldfastError): ErrorDocument {

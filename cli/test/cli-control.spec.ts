@@ -31,20 +31,22 @@ describe('holdfast commands', function () {
       cli.run('-H', 'node2', 'prim', '-m', 'ledger', '-i', 'checker.tcp'),
       cli.start(['restart'], { SAFEMODULE: 'ledger' }).outcome,
     ]);
+    await cli.run('-H', 'node2', 'primforce', '-m', 'ledger');
+    await cli.run('-H', 'node2', 'prim', '-m', 'ledger', '--image');
     const byVerb = [...first.service.commands].sort((one, other) => (one.verb < other.verb ? -1 : 1));
     assert.deepEqual(byVerb, [
       { module: 'ledger', verb: 'restart', options: {} },
       { module: 'ledger', verb: 'second', options: { fullsync: true } },
     ]);
-    assert.deepEqual(second.service.commands, [{ module: 'ledger', verb: 'prim', options: { identity: 'checker.tcp' } }]);
+    assert.deepEqual(second.service.commands, [
+      { module: 'ledger', verb: 'prim', options: { identity: 'checker.tcp' } },
+      { module: 'ledger', verb: 'prim', options: { force: true } },
+      { module: 'ledger', verb: 'prim', options: { image: true } },
+    ]);
   });
 
   it('tells refusals in one sentence with the code, and in JSON as one document', async () => {
-    const [text, json, unsupported] = await Promise.all([
-      cli.run('start', '-m', 'ledger'),
-      cli.run('start', '-m', 'ledger', '--json'),
-      cli.run('swap', 'nosync', '-m', 'ledger'),
-    ]);
+    const [text, json] = await Promise.all([cli.run('start', '-m', 'ledger'), cli.run('start', '-m', 'ledger', '--json')]);
     assert.deepEqual(text, {
       code: 1,
       stdout: '',
@@ -54,8 +56,56 @@ describe('holdfast commands', function () {
     assert.deepEqual(JSON.parse(json.stdout), {
       error: { code: 'HF_COMMAND_REFUSED', message: 'ledger is PRIM: only a stopped module can be started', details: { phase: 'PRIM' } },
     });
-    assert.match(unsupported.stderr, /HF_COMMAND_UNSUPPORTED/);
   });
+
+  it('switches a class of watched processes and sets a resource, for scripts', async () => {
+    const [enabled, set, unknown, refused] = await Promise.all([
+      cli.run('errd', 'enable', 'batch', '-m', 'ledger'),
+      cli.run('-H', 'node2', 'set', '-m', 'ledger', '-r', 'custom.door', '-v', 'down', '-d', 'it is open'),
+      cli.run('errd', 'disable', 'bacth', '-m', 'ledger'),
+      cli.run('set', '-m', 'ledger', '-r', 'tcp.web', '-v', 'up'),
+    ]);
+    assert.deepEqual([enabled.code, enabled.stdout], [0, 'class batch of ledger is enabled\n']);
+    assert.deepEqual(first.service.switches, [{ class: 'batch', enabled: true }]);
+    assert.equal(set.code, 0);
+    assert.deepEqual(second.service.verdicts, [{ resource: 'custom.door', value: 'down', detail: 'it is open' }]);
+    assert.match(unknown.stderr, /classes: batch \[HF_CHECK_CLASS_UNKNOWN\]/);
+    assert.match(refused.stderr, /can be set: custom.door \[HF_RESOURCE_NOT_SETTABLE\]/);
+    const garbage = await cli.run('set', '-m', 'ledger', '-r', 'custom.door', '-v', 'broken');
+    assert.deepEqual([garbage.code, /choices are up, down, unknown/.test(garbage.stderr)], [1, true]);
+  });
+
+  it('sets by force and with a name, suspends for maintenance, and counts automatic actions', async () => {
+    const door = ['-m', 'ledger', '-r', 'custom.door', '-v', 'up'];
+    const set = await cli.run('-H', 'node2', 'set', ...door, '-n', '-l', '-i', 'anna');
+    assert.equal(set.code, 0, set.stderr);
+    assert.deepEqual(second.service.verdicts.at(-1), {
+      resource: 'custom.door',
+      value: 'up',
+      identity: 'anna',
+      unrecorded: true,
+      force: true,
+    });
+    for (const what of ['checker', 'errd', 'failover'] as const) {
+      const off = await cli.run('-H', 'node1,node2', what, 'off', '-m', 'ledger');
+      assert.equal(off.stdout, `node1: ${what} of ledger is off\nnode2: ${what} of ledger is off\n`);
+      assert.deepEqual(second.service.maintenance.at(-1), { name: what, on: false });
+    }
+    const here = await cli.run('checker', 'on', '-m', 'ledger');
+    assert.deepEqual([here.code, here.stdout], [0, 'checker of ledger is on\n']);
+    assert.match(here.stderr, /on this node only/);
+    assert.match((await cli.run('errd', 'enable', '-m', 'ledger')).stderr, /needs the name of a class \[HF_CLI_USAGE\]/);
+
+    const loop = async (...words: string[]): Promise<string> => {
+      const { code, stdout } = await cli.run(...words, '-m', 'ledger');
+      return `${code}: ${stdout.trim()}`;
+    };
+    for (const count of [1, 2, 3]) assert.equal(await loop('incloop', '-i', 'script'), `0: ${count} of 3`);
+    assert.equal(await loop('incloop', '-i', 'script'), '1: 3 of 3: the limit is reached');
+    assert.equal(await loop('checkloop'), '1: 3 of 3: the limit is reached');
+    assert.equal(await loop('resetloop'), '0: 0 of 3');
+    assert.equal(await loop('checkloop'), '0: 0 of 3');
+  }).timeout(60_000);
 
   it('runs on all nodes, reports each, and fails when one does', async () => {
     const [text, json] = await Promise.all([
@@ -120,11 +170,59 @@ describe('holdfast commands', function () {
       cli.run('module', 'install', '/opt/shop', '--json'),
     ]);
     assert.equal(check.stdout, 'warning: checked only\nshop: the configuration is valid\n');
-    assert.equal(config.stdout, 'shop is configured, digest d1635\n');
+    assert.equal(
+      config.stdout,
+      'shop is configured, digest d1635, while it runs\n  maxloop of <service>: 3 -> 5, line 3\napplied on node2\n',
+    );
     assert.match(list.stdout, /^shop +4 +1\.0\.0 +yes +shop$/m);
     assert.equal(errorOf(taken.stdout).code, 'HF_MODULE_EXISTS');
     assert.equal((await cli.run('module', 'uninstall', '-m', 'shop')).stdout, 'shop is uninstalled\n');
     assert.deepEqual([...first.service.views.keys()], ['ledger']);
+  });
+
+  it('gives up a damaged state only when that is confirmed', async () => {
+    const { reason: _good, ...view } = await first.service.module('ledger');
+    first.service.views.set('ledger', { ...view, reason: { code: 'HF_STATE_DAMAGED', text: 'both are damaged' } });
+    const unconfirmed = await cli.run('module', 'forget-state', '-m', 'ledger');
+    assert.equal(unconfirmed.code, 1);
+    assert.match(unconfirmed.stderr, /older than any: read --help.*HF_CLI_CONFIRM/);
+    const { stdout } = await cli.run('module', 'forget-state', '-m', 'ledger', '--yes');
+    assert.match(stdout, /given up, the module is stopped\nkept: \/var\/lib\/holdfast\/modules\/ledger\/decision\.a\.damaged-1/);
+  });
+
+  it('configures both nodes unless it is told otherwise, and each by itself with -H', async () => {
+    await cli.run('config', '-m', 'ledger', '--both');
+    await cli.run('module', 'config', '-m', 'ledger', '--dry-run', '--local');
+    await cli.run('-H', 'node1,node2', 'module', 'config', '-m', 'ledger');
+    assert.deepEqual(
+      first.service.configured.map(({ options }) => options),
+      [{}, { dryRun: true, local: true }, { local: true }],
+    );
+    assert.deepEqual(second.service.configured, [{ module: 'ledger', options: { local: true } }]);
+    const both = await cli.run('module', 'config', '-m', 'ledger', '--both', '--local');
+    assert.equal(both.code, 1);
+    assert.match(both.stderr, /cannot be used with/);
+  });
+
+  it('shows what is edited, applied and kept, what differs, and goes back', async () => {
+    const [info, difference, rollback, deconfig, check] = await Promise.all([
+      cli.run('confinfo', '-m', 'ledger'),
+      cli.run('module', 'diff', '-m', 'ledger', '--with', 'node2'),
+      cli.run('module', 'rollback', '-m', 'ledger', '--to', '6'),
+      cli.run('deconfig', '-m', 'ledger'),
+      cli.run('module', 'confcheck', '-m', 'ledger'),
+    ]);
+    assert.match(info.stdout, /^ledger: edited, not applied$/m);
+    assert.match(info.stdout, /^applied +d7d7d7d7d7d7 +s7s7s7s7s7s7 +2026-11-20T10:00:00\.000Z +number 7$/m);
+    assert.match(info.stdout, /^kept 6 .* rollback to 4$/m);
+    assert.match(info.stdout, /node2 has another one \(d6\): "holdfast module config -m ledger"/);
+    assert.equal(difference.code, 1);
+    assert.equal(difference.stdout, '--- a\n+++ b\nchanged: bin/start_prim\n');
+    assert.equal(rollback.stdout, 'ledger is configured, digest d6\n');
+    assert.equal(deconfig.stdout, 'ledger is not configured any more\n');
+    assert.equal(check.stdout, 'warning: checked only\nledger: the configuration is valid\n');
+    assert.deepEqual([...first.service.configurations.asked].sort(), ['deconfigure node1', 'difference node2', 'rollback 6']);
+    assert.equal((await cli.run('module', 'diff', '-m', 'absent')).code, 2);
   });
 
   it('shows the cluster and whether all nodes run the same configuration', async () => {

@@ -107,6 +107,43 @@ describe('holdfast state, waitstate, log and resources', function () {
     assert.match(other, /last resync +what changed: 10 B in 1 objects sent of 100 B/);
   });
 
+  it('shows who shares the traffic of a farm, and of a light module nothing that belongs to pairs', async () => {
+    const shares = [
+      { node: 'node1', power: 2, buckets: 171, ranges: '0-170' },
+      { node: 'node2', power: 1, buckets: 85, ranges: '171-255' },
+    ];
+    first.service.addModule('web', {
+      mode: 'farm',
+      phase: 'UP',
+      detail: 'load 171/256, 2 nodes',
+      farm: {
+        leader: 'node1',
+        members: ['node1', 'node2'],
+        table: 7,
+        groups: [{ name: 'FarmProto', accepts: 171, shares }],
+        nodes: [
+          { node: 'node2', alive: true, phase: 'UP', quality: 'Ready' },
+          { node: 'node3', alive: false },
+        ],
+      },
+    });
+    first.service.addModule('lonely', { mode: 'light', phase: 'UP', detail: '' });
+    const { stdout } = await cli.run('state', '-m', 'web', '-v');
+    for (const expected of [
+      /mode +farm/,
+      /farm +node1, node2; led by node1, table 7/,
+      /load +171\/256 \(67 %\) of group FarmProto\n +node1: 171, power 2: 0-170\n +node2: 85, power 1: 171-255/,
+      /node +node2, alive, UP \(Ready\)\n +node +node3, silent/,
+    ]) {
+      assert.match(stdout, expected);
+    }
+    assert.doesNotMatch(stdout, /generation/);
+    assert.match((await cli.run('state', '-m', 'web')).stdout, /UP \(Ready\) +load 171\/256, 2 nodes .*node3 silent/);
+    const light = (await cli.run('state', '-m', 'lonely', '-v')).stdout;
+    assert.match(light, /mode +light/);
+    assert.doesNotMatch(light, /^ +(generation|network cut|data) /m);
+  });
+
   it('does not pass control characters of other nodes to the terminal', async () => {
     first.service.addModule('ledger', { detail: '\x1b]0;owned\x07', reason: { code: 'x', text: 'a\x1b[2Jb\r\nc' } });
     first.service.write('ledger', 'text \x1b[31m with \x9b codes\nsecond line');
@@ -217,11 +254,13 @@ describe('holdfast state, waitstate, log and resources', function () {
   });
 
   it('lists resources and prints one', async () => {
-    const [list, one, none] = await Promise.all([
+    const [list, one, none, history] = await Promise.all([
       cli.run('resources', '-m', 'ledger'),
       cli.run('get', '-m', 'ledger', '-r', 'tcp.ledger'),
       cli.run('get', '-m', 'ledger', '-r', 'tcp.other'),
+      cli.run('get', '-m', 'ledger', '-r', 'tcp.ledger', '--history'),
     ]);
+    assert.match(history.stdout, /^up\n {2}2026-.* down: refused/);
     assert.match(list.stdout, /^tcp\.ledger +up +2026-11-20T10:00:00\.000Z +connected in 1 ms$/m);
     assert.equal(one.stdout, 'up\n');
     assert.match(none.stderr, /ledger has no resource "tcp\.other"; it has tcp\.ledger/);

@@ -24,6 +24,7 @@ export interface Running {
   readonly outcome: Promise<Outcome>;
   /** What stdout holds so far. */
   stdout(): string;
+  stderr(): string;
   kill(signal: NodeJS.Signals): void;
 }
 
@@ -68,7 +69,7 @@ export class CommandLine {
         resolve({ code, stdout, stderr });
       });
     });
-    return { outcome, stdout: () => stdout, kill: (signal) => child.kill(signal) };
+    return { outcome, stdout: () => stdout, stderr: () => stderr, kill: (signal) => child.kill(signal) };
   }
 }
 

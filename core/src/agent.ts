@@ -1,7 +1,9 @@
 /** Starts the agent of a node: identity, plug-ins, modules, API, in this order; stops them in reverse. */
 import { mkdir } from 'node:fs/promises';
+import { isIPv6 } from 'node:net';
 import { createApi } from './api/server.js';
 import { Diagnostics } from './engine/diagnostics.js';
+import { readFencingSettings } from './engine/fencing-settings.js';
 import { NodeFiles } from './engine/node-files.js';
 import { composeAgent } from './host/composition.js';
 import { discoverPlugins, PluginHost } from './host/index.js';
@@ -15,6 +17,8 @@ export interface RunAgentOptions {
   readonly pluginDirectories: readonly string[];
   /** The local API. */
   readonly listen: { readonly host: string; readonly port: number };
+  /** Folder with the helpers of scripts; absent: there are none. */
+  readonly toolDirectory?: string;
   /** pino level of the diagnostics on stderr; default `info`. */
   readonly logLevel?: string;
 }
@@ -30,6 +34,7 @@ export interface RunningAgent {
 export async function runAgent(options: RunAgentOptions): Promise<RunningAgent> {
   const files = new NodeFiles(options.configDirectory, options.stateDirectory);
   const identity = await files.identity();
+  const fencing = await readFencingSettings(options.configDirectory);
   await mkdir(files.stateDirectory, { recursive: true, mode: 0o750 });
   const token = await files.token();
   const diagnostics = new Diagnostics(identity.node, options.logLevel ?? 'info');
@@ -37,7 +42,12 @@ export async function runAgent(options: RunAgentOptions): Promise<RunningAgent> 
   await pluginHost.load(await discoverPlugins(options.pluginDirectories));
   await pluginHost.start();
 
-  const { agent, log } = composeAgent({ files, identity, pluginHost, diagnostics });
+  const { host, port } = options.listen;
+  const tools = {
+    ...(options.toolDirectory === undefined ? {} : { directory: options.toolDirectory }),
+    ...(port === 0 ? {} : { api: `http://${isIPv6(host) ? `[${host}]` : host}:${port}` }),
+  };
+  const { agent, log } = composeAgent({ files, identity, pluginHost, diagnostics, fencing, tools });
   for (const plugin of pluginHost.describe()) {
     if (plugin.error !== undefined)
       log.write('C', '', 'host', `plug-in ${plugin.id} is ${plugin.state}: ${plugin.error}`, { plugin: plugin.id });

@@ -1,6 +1,8 @@
 /** The event stream and the way to other nodes: what happens when clients, nodes and the agent itself come and go. */
 import assert from 'node:assert/strict';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { LogEntry } from '../src/api/contract.js';
 import { type Client, createClient } from '../src/api/client.js';
 import { EVENT_CLIENT_BYTES_MAX, EVENT_STREAMS_MAX } from '../src/api/event-stream.js';
@@ -48,6 +50,21 @@ describe('API events and other nodes', () => {
     })();
     return { entries, opened, done, abort: () => abort.abort(), failure: () => failure as { code?: string } | undefined };
   }
+
+  it('end when they are aborted, however long they were quiet', async () => {
+    const quiet = follow(client);
+    await quiet.opened;
+    // What only a weak reference holds is gone after a while; here at once.
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    for (let turn = 0; turn < 5; turn += 1) {
+      collect();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    quiet.abort();
+    await quiet.done;
+    assert.equal(quiet.failure(), undefined);
+  });
 
   it('brings every entry in order, of all modules or of one, from this node and from another', async () => {
     const all = follow(client);

@@ -8,15 +8,27 @@ import { HoldfastError } from '@holdfast/sdk';
 import { pino } from 'pino';
 import type {
   AgentService,
+  ChecksSwitch,
   ClusterView,
+  ConflictExtractionOptions,
+  ConflictObjectView,
+  ConflictView,
   LogEntry,
+  LoopChange,
+  LoopView,
+  MaintenanceSwitch,
   ModuleListEntry,
   ModuleView,
+  OutsideVerdict,
+  ScriptNote,
+  StateForgotten,
   ResourceView,
   Verb,
   VerbOptions,
   VerificationOptions,
 } from '../src/api/contract.js';
+import type { ConfigureOptions, ConfigureResult } from '../src/api/configuration-contract.js';
+import { MemoryConfigurations } from './api-memory-configurations.js';
 import { type Api, createApi } from '../src/api/server.js';
 import type { PeerOptions } from '../src/api/peer-tls.js';
 
@@ -39,8 +51,17 @@ export class MemoryService implements AgentService {
 
   readonly verifications: VerificationOptions[] = [];
   readonly cancelled: string[] = [];
+  kept: readonly ConflictView[] = [];
+  keptObjects: readonly ConflictObjectView[] = [];
+  readonly switches: ChecksSwitch[] = [];
+  readonly verdicts: OutsideVerdict[] = [];
+  readonly maintenance: MaintenanceSwitch[] = [];
+  loopCount = 0;
   /** Called when a verification has begun. */
   onVerify: (module: string) => void = () => undefined;
+
+  readonly configured: { readonly module: string; readonly options: ConfigureOptions }[] = [];
+  readonly configurations = new MemoryConfigurations((name) => this.known(name).node);
 
   constructor(readonly node: string) {}
 
@@ -94,9 +115,9 @@ export class MemoryService implements AgentService {
     return this.known(name);
   }
 
-  async resources(name: string): Promise<readonly ResourceView[]> {
+  async resources(name: string, query: { readonly name?: string } = {}): Promise<readonly ResourceView[]> {
     this.known(name);
-    return [
+    const all: readonly ResourceView[] = [
       {
         name: 'tcp.ledger',
         value: 'up',
@@ -105,6 +126,7 @@ export class MemoryService implements AgentService {
         history: [{ at: '2026-11-20T09:00:00.000Z', value: 'down', detail: 'refused' }],
       },
     ];
+    return all.filter(({ name: found }) => query.name === undefined || found === query.name);
   }
 
   async log(name: string, query: { after?: number; limit?: number; levels?: string }): Promise<readonly LogEntry[]> {
@@ -120,7 +142,6 @@ export class MemoryService implements AgentService {
 
   async command(name: string, verb: Verb, options: VerbOptions): Promise<void> {
     const view = this.known(name);
-    if (options.nosync === true) throw new HoldfastError('HF_COMMAND_UNSUPPORTED', 'swap nosync is not supported');
     if (verb === 'start' && view.phase !== 'STOP') {
       throw new HoldfastError('HF_COMMAND_REFUSED', `${name} is ${view.phase}: only a stopped module can be started`, {
         phase: view.phase,
@@ -140,9 +161,71 @@ export class MemoryService implements AgentService {
     return { id: `verification-${this.verifications.length}` };
   }
 
+  async conflicts(name: string): Promise<readonly ConflictView[]> {
+    this.known(name);
+    return this.kept;
+  }
+
+  async conflictObjects(name: string, id: string, query: { after?: number; limit?: number }): Promise<readonly ConflictObjectView[]> {
+    this.knownConflict(name, id);
+    const { after = 0, limit = 1000 } = query;
+    return this.keptObjects.filter(({ number }) => number > after).slice(0, limit);
+  }
+
+  async extractConflict(name: string, id: string, options: ConflictExtractionOptions): Promise<void> {
+    this.knownConflict(name, id);
+    const extraction = { to: options.to, state: 'done', objects: options.paths?.length ?? this.keptObjects.length, bytes: 7 } as const;
+    this.kept = this.kept.map((conflict) => (conflict.id === id ? { ...conflict, extraction } : conflict));
+  }
+
+  async deleteConflict(name: string, id: string): Promise<void> {
+    this.knownConflict(name, id);
+    this.kept = this.kept.filter((conflict) => conflict.id !== id);
+  }
+
+  private knownConflict(name: string, id: string): void {
+    this.known(name);
+    if (!this.kept.some((conflict) => conflict.id === id)) throw new HoldfastError('HF_CONFLICT_UNKNOWN', `no conflict "${id}"`, { id });
+  }
+
   async cancelVerification(name: string): Promise<void> {
     this.known(name);
     this.cancelled.push(name);
+  }
+
+  async switchChecks(name: string, options: ChecksSwitch): Promise<void> {
+    this.known(name);
+    if (options.class !== 'batch')
+      throw new HoldfastError('HF_CHECK_CLASS_UNKNOWN', `no process has class "${options.class}"; classes: batch`);
+    this.switches.push(options);
+  }
+
+  async maintain(name: string, change: MaintenanceSwitch): Promise<void> {
+    this.known(name);
+    this.maintenance.push(change);
+  }
+
+  async loop(name: string, change?: LoopChange): Promise<LoopView> {
+    this.known(name);
+    if (change?.change === 'reset') this.loopCount = 0;
+    const reached = this.loopCount >= 3;
+    if (change?.change === 'increment' && !reached) this.loopCount += 1;
+    return { count: this.loopCount, max: 3, reached };
+  }
+
+  async setResource(name: string, verdict: OutsideVerdict): Promise<void> {
+    this.known(name);
+    if (verdict.resource !== 'custom.door') {
+      throw new HoldfastError('HF_RESOURCE_NOT_SETTABLE', `${verdict.resource} is found out by its checker; can be set: custom.door`);
+    }
+    this.verdicts.push(verdict);
+  }
+
+  readonly notes: ScriptNote[] = [];
+
+  async note(name: string, note: ScriptNote): Promise<void> {
+    this.known(name);
+    this.notes.push(note);
   }
 
   async install(folder: string, options: { name?: string; id?: number; replace?: boolean }): Promise<ModuleListEntry> {
@@ -153,18 +236,35 @@ export class MemoryService implements AgentService {
     return { module, id: options.id ?? 1, title: module, version: '1.0.0', configured: false, edited: false };
   }
 
+  async forgetState(name: string): Promise<StateForgotten> {
+    if (this.known(name).reason.code !== 'HF_STATE_DAMAGED') {
+      throw new HoldfastError('HF_MODULE_STATE_INTACT', `module ${name} is not refused because of a damaged state`);
+    }
+    return { aside: [`/var/lib/holdfast/modules/${name}/decision.a.damaged-1`] };
+  }
+
   async uninstall(name: string): Promise<void> {
     this.known(name);
     this.views.delete(name);
   }
 
-  async configure(name: string, options: { check?: boolean }): Promise<{ module: string; digest: string; warnings: readonly string[] }> {
+  async configure(name: string, options: ConfigureOptions): Promise<ConfigureResult> {
     this.known(name);
     if (name === 'broken') throw new Error('secret internal text');
     if (name === 'invalid') {
       throw new HoldfastError('HF_CONFIG_ATTRIBUTE_UNKNOWN', 'line 3: <service> has no attribute "bott"; "boot" is meant?', { line: 3 });
     }
-    return { module: name, digest: 'd1635', warnings: options.check === true ? ['checked only'] : [] };
+    this.configured.push({ module: name, options });
+    const base = { module: name, digest: 'd1635', changes: [], live: false };
+    if (options.check === true) return { ...base, warnings: ['checked only'], outcome: 'valid' };
+    return {
+      ...base,
+      warnings: [],
+      outcome: options.dryRun === true ? 'planned' : 'applied',
+      changes: [{ element: 'service', attribute: 'maxloop', line: 3, text: 'maxloop of <service>: 3 -> 5, line 3', live: true }],
+      live: true,
+      ...(options.local === true ? {} : { peer: { node: 'node2', outcome: 'applied', changes: [], text: 'applied on node2' } }),
+    };
   }
 
   subscribe(listener: (entry: LogEntry) => void): () => void {
@@ -236,8 +336,8 @@ export function fullView(module: string, node: string): ModuleView {
     },
     addresses: [{ address: '192.0.2.10', state: 'held' }],
     generation: { current: 'ab', epoch: 3, history: ['cd'] },
-    arbitration: { grade: 'weak', text: 'ping' },
-    configuration: { applied: 'aaaa', edited: 'bbbb' },
+    arbitration: { grade: 'weak', text: 'ping', witnesses: [] },
+    configuration: { applied: 'aaaa', edited: 'bbbb', peer: 'cccc', stale: true },
     maxloop: { count: 0, max: 3 },
   };
 }

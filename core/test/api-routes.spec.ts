@@ -4,6 +4,7 @@ import { HoldfastError } from '@holdfast/sdk';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { type Client, createClient } from '../src/api/client.js';
 import { statusOf } from '../src/api/failure.js';
+import * as configurationSchemas from '../src/api/configuration-schemas.js';
 import * as schemas from '../src/api/schemas.js';
 import { fullView, type MemoryAgent, startMemoryAgent } from './api-memory-agent.js';
 
@@ -27,7 +28,6 @@ describe('API routes', () => {
       moduleListEntry: (await client.modules())[0],
       resourceView: (await client.resources('ledger'))[0],
       logEntry: (await client.log('ledger', {}))[0],
-      configureResult: await client.configure('ledger', { check: true }),
       health: await client.health(),
     };
     assert.deepEqual(answers.moduleView, fullView('ledger', 'node1'));
@@ -36,6 +36,24 @@ describe('API routes', () => {
       const validate = ajv.compile(schemas[name as keyof typeof answers]);
       assert.ok(validate(answer), `${name}: ${ajv.errorsText(validate.errors)}`);
     }
+  });
+
+  it('answers about configurations in the documented shape', async () => {
+    const { configurations } = client;
+    const answers = {
+      configureResult: await client.configure('ledger', { dryRun: true }),
+      configurationView: await configurations.view('ledger'),
+      configurationDifference: await configurations.difference('ledger', { with: 'node2' }),
+      configurationFiles: await configurations.files('ledger'),
+      transactionOutcome: await configurations.outcome('ledger', 'ab'.repeat(16)),
+    };
+    for (const [name, answer] of Object.entries(answers)) {
+      const validate = ajv.compile(configurationSchemas[name as keyof typeof answers]);
+      assert.ok(validate(answer), `${name}: ${ajv.errorsText(validate.errors)}`);
+    }
+    assert.equal((await configurations.rollback('ledger', { to: 2 })).outcome, 'applied');
+    await configurations.deconfigure('ledger');
+    await assert.rejects(configurations.commit('ledger', 'no transaction'), { code: 'HF_API_REQUEST_INVALID' });
   });
 
   it('documents a view with every optional part left out', async () => {
@@ -64,6 +82,15 @@ describe('API routes', () => {
     await assert.rejects(client.install('/opt/shop', {}), { code: 'HF_MODULE_EXISTS' });
     await client.uninstall('shop');
     await assert.rejects(client.module('shop'), { code: 'HF_MODULE_UNKNOWN' });
+  });
+
+  it('gives up a damaged state, and no other', async () => {
+    await assert.rejects(client.forgetState('ledger'), { code: 'HF_MODULE_STATE_INTACT' });
+    const view = fullView('hurt', 'node1');
+    agent.service.views.set('hurt', { ...view, phase: 'NOT CONFIGURED', reason: { code: 'HF_STATE_DAMAGED', text: 'both are damaged' } });
+    const answer = await client.forgetState('hurt');
+    assert.deepEqual(answer, { aside: ['/var/lib/holdfast/modules/hurt/decision.a.damaged-1'] });
+    assert.ok(ajv.compile(schemas.stateForgotten)(answer));
   });
 
   it('passes the query of the log on as numbers', async () => {
@@ -112,6 +139,34 @@ describe('API routes', () => {
       }
     }
     assert.equal(await probe('GET', 'absent'), 404);
+  });
+
+  it('tells modules that depend on a serving one since when its application runs', async () => {
+    const view = agent.service.addModule('web');
+    const since = async (): Promise<string | null> =>
+      (await fetch(`${agent.baseUrl}/var/modules/web/ready.txt`)).headers.get('x-holdfast-since');
+    Object.assign(view, { phase: 'ALONE', quality: 'Ready' });
+    assert.equal(await since(), null);
+    Object.assign(view, { applicationSince: '2026-01-01T00:00:00.000Z' });
+    assert.equal(await since(), '2026-01-01T00:00:00.000Z');
+    Object.assign(view, { quality: 'Transient' });
+    assert.equal(await since(), null);
+  });
+
+  it('takes lines of scripts for the log of their module, one line each', async () => {
+    agent.service.addModule('web');
+    const note = async (body: object): Promise<number> =>
+      (
+        await fetch(`${agent.baseUrl}/api/v1/modules/web/notes`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${agent.token}`, 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+        })
+      ).status;
+    assert.equal(await note({ level: 'event', text: 'started' }), 204);
+    assert.deepEqual(agent.service.notes, [{ level: 'event', text: 'started' }]);
+    assert.equal(await note({ level: 'event', text: 'two\nlines' }), 400);
+    assert.equal(await note({ level: 'fatal', text: 'x' }), 400);
   });
 
   it('sends security headers with every answer and no cross-origin permission', async () => {

@@ -46,7 +46,8 @@ describe('cluster.xml', () => {
     assert.equal(port, 4800);
   });
 
-  it('accepts more than two nodes', () => {
+  it('accepts more than two nodes, and one alone for light modules', () => {
+    assert.equal(parse(cluster(lan(node(1, '10.0.0.1')))).lans[0]?.nodes.length, 1);
     assert.equal(parse(cluster(lan(PAIR + node(3, '10.0.0.3')))).lans[0]?.nodes.length, 3);
   });
 
@@ -116,8 +117,8 @@ describe('cluster.xml', () => {
     refuses(() => parse(cluster(lans)), 'HF_CONFIG_LAN_COMMAND', '4:15', /lan "a" has it already/);
   });
 
-  it('refuses fewer than two nodes, no network, and unknown names', () => {
-    refuses(() => parse(cluster(lan(node(1, '10.0.0.1')))), 'HF_CONFIG_ELEMENT_MISSING', '3:1', /at least 2 <node>/);
+  it('refuses no node, no network, and unknown names', () => {
+    refuses(() => parse(cluster(lan(''))), 'HF_CONFIG_ELEMENT_MISSING', '3:1', /at least one <node>/);
     refuses(() => parse(cluster('')), 'HF_CONFIG_ELEMENT_MISSING', '2:1', /at least one <lan>/);
     refuses(() => parse('<cluster/>'), 'HF_CONFIG_ELEMENT_MISSING', '1:1', /at least one <lans>/);
     refuses(() => parse(cluster(lan(PAIR), ' prot="1"')), 'HF_CONFIG_ATTRIBUTE_UNKNOWN', '2:7', /did you mean "port"/);

@@ -7,6 +7,7 @@ import {
   type ConfigProblem,
   type ContributedSchema,
   type ParsedModule,
+  type ParseModuleOptions,
   parseCluster,
   parseModule,
 } from '../src/config/index.js';
@@ -19,11 +20,11 @@ export function fixture(name: string): string {
 const PHASE = { enum: ['pre', 'prim', 'both', 'second', 'sec'] };
 const ACTION = { enum: ['restart', 'stopstart', 'stop', 'wait', 'noaction'] };
 
-function element(properties: Record<string, unknown>, required: string[] = [], more: object = {}): Record<string, unknown> {
+export function element(properties: Record<string, unknown>, required: string[] = [], more: object = {}): Record<string, unknown> {
   return { type: 'object', properties, required, additionalProperties: false, ...more };
 }
 
-function children(items: object, more: object = {}): Record<string, unknown> {
+export function children(items: object, more: object = {}): Record<string, unknown> {
   return { type: 'array', items, ...more };
 }
 
@@ -53,7 +54,7 @@ const TCP = element(
 const PROC = element(
   {
     name: { type: 'string', maxLength: 15 },
-    argregex: { type: 'string', format: 'regex' },
+    argregex: { type: 'string', format: 'extended-regex' },
     class: { ...PHASE, default: 'prim' },
     action: { ...ACTION, default: 'stopstart' },
     atleast: { type: 'integer', minimum: -1, default: 1 },
@@ -67,7 +68,7 @@ const ERRD = element({ polltimer: { type: 'integer', 'x-unit': 's', minimum: 1, 
   'proc',
 ]);
 
-const NOT_REPLICATED = element({ path: { type: 'string' }, regexpath: { type: 'string', format: 'regex' } }, [], {
+const NOT_REPLICATED = element({ path: { type: 'string' }, regexpath: { type: 'string', format: 'extended-regex-or-not' } }, [], {
   oneOf: [{ required: ['path'] }, { required: ['regexpath'] }],
 });
 
@@ -133,6 +134,8 @@ export interface ParseChange {
   readonly environment?: Readonly<Record<string, string>>;
   readonly elements?: readonly ContributedSchema[];
   readonly extraDigest?: string;
+  readonly refusalOf?: NonNullable<ParseModuleOptions['refusalOf']>;
+  readonly resourcesOf?: NonNullable<ParseModuleOptions['resourcesOf']>;
 }
 
 export function parse(xml: string, change: ParseChange = {}): ParsedModule {

@@ -1,4 +1,4 @@
-import type { HoldfastError } from '@holdfast/sdk';
+import { HoldfastError } from '@holdfast/sdk';
 import assert from 'node:assert/strict';
 import { CONFIG_ERRORS, parseCluster } from '../src/config/index.js';
 import { ELEMENTS, HEART, mirror, parse, problemsOf, refuses, seenCodes } from './config-fixtures.js';
@@ -98,7 +98,12 @@ describe('elements and attributes of userconfig.xml', () => {
   it('suggests the nearest element and lists the known ones when nothing is near', () => {
     refuses(() => parse(mirror('<usre/>')), 'HF_CONFIG_ELEMENT_UNKNOWN', '3:1', /did you mean <user>/);
     refuses(() => parse(mirror('<check><tpc/></check>')), 'HF_CONFIG_ELEMENT_UNKNOWN', '3:8', /did you mean <tcp>/);
-    refuses(() => parse(mirror('<zebra/>')), 'HF_CONFIG_ELEMENT_UNKNOWN', '3:1', /known: check, errd, heart, rfs, user, vip/);
+    refuses(
+      () => parse(mirror('<zebra/>')),
+      'HF_CONFIG_ELEMENT_UNKNOWN',
+      '3:1',
+      /known: check, errd, failover, farm, heart, rfs, user, vhost, vip, witness/,
+    );
     refuses(() => parse(`<safe><services/>${mirror('').slice(6)}`), 'HF_CONFIG_ELEMENT_UNKNOWN', '1:7', /did you mean <service>/);
     refuses(
       () => parse(mirror('<errd><proc name="a"/><prox name="b"/></errd>')),
@@ -116,9 +121,6 @@ describe('elements and attributes of userconfig.xml', () => {
     notServed('<check><ping/></check>', '3:8', /checker-ping/);
     notServed('<check><splitbrain/></check>', '3:8', /witness/);
     notServed('<vip><interface_list/></vip>', '3:6', /vip-arp/);
-    notServed('<failover><![CDATA[]]></failover>', '3:1', /failover rules are not supported yet/);
-    notServed('<farm/>', '3:1', /farm modules are not supported yet/);
-    notServed('<vhost/>', '3:1', /remove it/);
   });
 
   it('says where an element belongs that stands in the wrong place', () => {
@@ -157,18 +159,17 @@ describe('elements and attributes of userconfig.xml', () => {
 
   it('refuses known settings that this release would have to ignore', () => {
     const refused = 'HF_CONFIG_NOT_SUPPORTED';
-    refuses(() => parse(mirror('', ' automatic_reboot="on"')), refused, '2:24', /automatic_reboot.*not supported yet/);
     refuses(() => parse(mirror('<rfs mountoversuffix="_x"><replicated dir="/a"/></rfs>')), refused, '3:6', /nothing is renamed/);
     const heart = (attributes: string): string =>
       `<safe><service mode="mirror"><heart><heartbeat name="default"${attributes}/></heart></service></safe>`;
     refuses(() => parse(heart(' pulse="1s"')), refused, '1:63', /set it there/);
-    parse(mirror('', ' automatic_reboot="off"'));
   });
 
-  it('refuses farm and light modules', () => {
-    for (const mode of ['farm', 'light']) {
-      refuses(() => parse(`<safe><service mode="${mode}"/></safe>`), 'HF_CONFIG_MODE_NOT_SUPPORTED', '1:16', /runs mode="mirror"/);
-    }
+  it('reads who wins a split brain and whether the machine is booted, and warns of a reboot after which nobody starts the module', () => {
+    const { service } = parse(mirror('', ' automatic_reboot="on" boot="auto" splitbrain="keep-newest"')).configuration;
+    assert.deepEqual([service.automaticReboot, service.splitBrain], [true, 'keep-newest']);
+    assert.equal(parse(mirror('')).configuration.service.splitBrain, 'manual');
+    assert.match(parse(mirror('', ' automatic_reboot="on"')).warnings.join(), /nobody starts the module; set boot="auto"/);
   });
 
   it('reports all problems of a file together, in the order of the file', () => {
@@ -341,6 +342,28 @@ describe('relations in userconfig.xml', () => {
     parse(heart('pulse="50" timeout="200"'));
   });
 
+  it('refuses a timeout within which a virtual address would not be gone, with the sum, unless that is accepted knowingly', () => {
+    const interfaces =
+      '<interface_list><interface><real_interface><virtual_addr addr="10.0.0.100"/></real_interface></interface></interface_list>';
+    const moved = (attributes: string, vip = ''): string =>
+      heart(attributes).replace('</heart>', `</heart><vip ${vip}>${interfaces}</vip>`);
+    refuses(
+      () => parse(moved('timeout="1000ms"')),
+      'HF_CONFIG_ADDRESS_LEASE',
+      '2:8',
+      /by 1450 ms \(lifetime 1000 ms \+ 350 ms until the kernel.* \+ pulse 100 ms\).* 1000 ms after.*at least 1451ms.*overlap="accept"/,
+    );
+    refuses(() => parse(moved('pulse="400" timeout="1750ms"')), 'HF_CONFIG_ADDRESS_LEASE', '2:20', /by 1750 ms.*at least 1751ms/);
+    assert.deepEqual(parse(moved('pulse="400" timeout="1751ms"')).warnings, []);
+    assert.deepEqual(parse(moved('timeout="1451ms"')).warnings, []);
+    const accepted = parse(moved('timeout="1000ms"', 'overlap="accept"')).warnings;
+    assert.equal(accepted.length, 1);
+    assert.match(accepted[0] ?? '', /2:8: .*both nodes would answer for it; accepted by/);
+    refuses(() => parse(moved('', 'overlap="yes"')), 'HF_CONFIG_VALUE', '2:49', /accept/);
+    // Nothing moves: nothing can overlap.
+    assert.deepEqual(parse(heart('timeout="1000ms"')).warnings, []);
+  });
+
   it('gives each module a heartbeat port of its own, and refuses that of the cluster', () => {
     assert.equal(parse(heart('')).configuration.heart?.port, 8888);
     assert.equal(parse(heart(''), { id: 3 }).configuration.heart?.port, 8890);
@@ -376,6 +399,7 @@ describe('relations in userconfig.xml', () => {
     refuses(() => parse(twice), 'HF_CONFIG_NAME_DUPLICATE', '2:37', /given twice/);
     refuses(() => parse(user('<var name="A-B" value="1"/>')), 'HF_CONFIG_VALUE', '2:12', /letters, digits and _/);
     refuses(() => parse(user('<var name="HOLDFAST_NODE" value="1"/>')), 'HF_CONFIG_VALUE', '2:12', /HOLDFAST_/);
+    refuses(() => parse(user('<var name="SAFEMODULE" value="1"/>')), 'HF_CONFIG_VALUE', '2:12', /SAFE names/);
   });
 
   it('warns when no script will run, and when flow carries nothing', () => {
@@ -384,6 +408,15 @@ describe('relations in userconfig.xml', () => {
       'userconfig.xml:2:1: ident="flow" chooses the network of the replication, but nothing is replicated',
       'userconfig.xml:1:30: there is no <user>: no script of this module will run',
     ]);
+  });
+
+  it('points at the attribute that a plug-in refuses although its schema accepts it', () => {
+    const details = { pointer: '/proc/1', attribute: 'name' };
+    const refusalOf = (): HoldfastError => new HoldfastError('HF_ERRD_LIMITS', 'atleast and atmax cannot both hold', details);
+    const xml = mirror('<errd>\n<proc name="a"/>\n<proc name="b"/></errd>');
+    refuses(() => parse(xml, { refusalOf }), 'HF_CONFIG_REFUSED', '5:7', /HF_ERRD_LIMITS: atleast and atmax/);
+    const elsewhere = (): HoldfastError => new HoldfastError('HF_ERRD_LIMITS', 'something', {});
+    refuses(() => parse(xml, { refusalOf: elsewhere }), 'HF_CONFIG_REFUSED', '3:1', /something/);
   });
 
   it('blames the plug-in for a schema that cannot be used', () => {
@@ -398,8 +431,8 @@ describe('relations in userconfig.xml', () => {
 });
 
 describe('the catalogue of configuration errors', () => {
-  it('has no code that none of these tests meets, except those of cluster.xml', () => {
-    const ofCluster = /^HF_CONFIG_(ADDRESS|LAN_NODES|LAN_COMMAND)/;
+  it('has no code that none of these tests meets, except those of cluster.xml and of rules', () => {
+    const ofCluster = /^HF_CONFIG_(ADDRESS|LAN_NODES|LAN_COMMAND|RULE_)/;
     const unseen = Object.keys(CONFIG_ERRORS).filter((code) => !ofCluster.test(code) && !seenCodes.has(code));
     assert.deepEqual(unseen, []);
   });

@@ -24,35 +24,76 @@ describe('durable file', () => {
     assert.deepEqual((await DurableFile.open<{ n: number }>(path())).value, { n: 5 });
   });
 
-  it('falls back to the value before when the newest slot is cut or changed at any byte', async () => {
+  it('loses nothing when one slot is cut or changed at any byte, whichever it is, and mends it', async () => {
     const file = await DurableFile.open<{ n: number }>(path());
     await file.write({ n: 1 });
     await file.write({ n: 2 });
-    const slot = `${path()}.a`;
-    const padded = await readFile(slot);
-    const whole = Buffer.from(padded.toString('utf8').trimEnd());
-    for (let at = 1; at < whole.length - 1; at += 3) {
-      await writeFile(slot, whole.subarray(0, at));
-      assert.deepEqual((await DurableFile.open<{ n: number }>(path())).value, { n: 1 }, `cut at ${at}`);
-      const flipped = Buffer.from(whole);
-      flipped[at] = (flipped[at] ?? 0) ^ 0x04;
-      await writeFile(slot, flipped);
-      const value = (await DurableFile.open<{ n: number }>(path())).value;
-      // A flipped blank between two tokens may leave the same document.
-      assert.ok(value?.n === 1 || value?.n === 2, `flipped at ${at}: ${JSON.stringify(value)}`);
+    for (const name of ['a', 'b']) {
+      const slot = `${path()}.${name}`;
+      const whole = Buffer.from((await readFile(slot, 'utf8')).trimEnd());
+      for (let at = 1; at < whole.length - 1; at += 3) {
+        const flipped = Buffer.from(whole);
+        flipped[at] = (flipped[at] ?? 0) ^ 0x04;
+        for (const damage of [whole.subarray(0, at), flipped]) {
+          await writeFile(slot, damage);
+          assert.deepEqual((await DurableFile.open<{ n: number }>(path(), { isExpected: true })).value, { n: 2 }, `${name} at ${at}`);
+        }
+      }
+      for (const damage of [Buffer.alloc(0), Buffer.alloc(16_384), Buffer.alloc(16_384, ' ')]) {
+        await writeFile(slot, damage);
+        assert.deepEqual((await DurableFile.open<{ n: number }>(path(), { isExpected: true })).value, { n: 2 });
+      }
+      await rm(slot);
+      assert.deepEqual((await DurableFile.open<{ n: number }>(path(), { isExpected: true })).value, { n: 2 });
     }
-    await writeFile(slot, whole);
+    assert.equal(await readFile(`${path()}.a`, 'utf8'), await readFile(`${path()}.b`, 'utf8'));
+  });
+
+  it('holds the value before, or the new one, when the power goes between the two slots', async () => {
+    const file = await DurableFile.open<{ n: number }>(path());
+    await file.write({ n: 1 });
+    const before = await readFile(`${path()}.b`);
+    await file.write({ n: 2 });
+    const after = await readFile(`${path()}.a`);
+    // The first slot is torn, the second was not reached.
+    await writeFile(`${path()}.b`, before);
+    await writeFile(`${path()}.a`, after.subarray(0, 40));
+    assert.deepEqual((await DurableFile.open<{ n: number }>(path())).value, { n: 1 });
+    // The first slot is whole, the second was not reached, or is torn.
+    await writeFile(`${path()}.b`, before);
+    await writeFile(`${path()}.a`, after);
     assert.deepEqual((await DurableFile.open<{ n: number }>(path())).value, { n: 2 });
   });
 
-  it('refuses to start from nothing when both slots are damaged', async () => {
+  it('refuses to start from nothing when both slots are damaged, and names the files and what to do', async () => {
     const file = await DurableFile.open<{ n: number }>(path());
     await file.write({ n: 1 });
     await file.write({ n: 2 });
     await writeFile(`${path()}.a`, '{');
-    await writeFile(`${path()}.b`, 'garbage');
-    await assert.rejects(DurableFile.open(path()), (error: unknown) => error instanceof HoldfastError && error.code === 'HF_STATE_DAMAGED');
+    await rm(`${path()}.b`);
+    await assert.rejects(DurableFile.open(path(), { module: 'm' }), (error: unknown) => {
+      assert.ok(error instanceof HoldfastError);
+      assert.equal(error.code, 'HF_STATE_DAMAGED');
+      assert.match(error.message, /decision\.a is damaged, .*decision\.b is missing/);
+      assert.match(error.message, /intact copy of either file back.*holdfast module forget-state -m m/);
+      return true;
+    });
   });
+
+  const losses: Readonly<Record<string, (slot: string) => Promise<void>>> = {
+    missing: (slot) => rm(slot),
+    empty: (slot) => writeFile(slot, ''),
+    'cut off to blanks': (slot) => writeFile(slot, '  '),
+  };
+  for (const [loss, apply] of Object.entries(losses)) {
+    it(`does not take a state for new that must be there and is ${loss}, but one that never was`, async () => {
+      await DurableFile.open(path());
+      assert.equal((await DurableFile.open(path(), { isExpected: true })).value, undefined, 'made and never written');
+      for (const slot of ['a', 'b']) await apply(`${path()}.${slot}`);
+      await assert.rejects(DurableFile.open(path(), { isExpected: true }), /HF_STATE_DAMAGED/);
+      assert.equal((await DurableFile.open(path())).value, undefined);
+    });
+  }
 
   it('writes on a disk that is full, because its room was taken before', async () => {
     const mount = join(folder, 'small');
@@ -70,14 +111,19 @@ describe('durable file', () => {
     }
   });
 
-  it('goes on with the next sequence after a damaged slot, so that the good slot is not overwritten first', async () => {
+  it('writes the slot first whose write failed before: the other one is whole until it is', async () => {
     const file = await DurableFile.open<{ n: number }>(path());
     await file.write({ n: 1 });
-    await file.write({ n: 2 });
-    await writeFile(`${path()}.a`, 'torn');
-    const again = await DurableFile.open<{ n: number }>(path());
-    await again.write({ n: 3 });
-    assert.match(await readFile(`${path()}.b`, 'utf8'), /"n": 1/);
-    assert.deepEqual((await DurableFile.open<{ n: number }>(path())).value, { n: 3 });
+    const [whole, failing] = [`${path()}.a`, `${path()}.b`];
+    await rm(failing);
+    await mkdir(failing);
+    await assert.rejects(file.write({ n: 2 }), /EISDIR/);
+    assert.match(await readFile(whole, 'utf8'), /"n": 2/);
+    await assert.rejects(file.write({ n: 3 }), /EISDIR/);
+    assert.match(await readFile(whole, 'utf8'), /"n": 2/, 'it was not touched');
+    assert.deepEqual(file.value, { n: 1 }, 'neither was taken');
+    await rm(failing, { recursive: true });
+    await file.write({ n: 4 });
+    assert.equal(await readFile(whole, 'utf8'), await readFile(failing, 'utf8'));
   });
 });

@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { chmod, copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HoldfastError } from '@holdfast/sdk';
 import { runScript, type ScriptRun } from '../src/engine/script-runner.js';
+
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
+}
 
 describe('script runner', () => {
   let folder = '';
@@ -63,8 +71,44 @@ describe('script runner', () => {
 
   it('names a script whose interpreter does not exist', async () => {
     await script('start_prim', '#!/no/such/shell\n');
-    assert.equal((await refusal(run('start_prim'))).code, 'HF_SCRIPT_FAILED');
+    assert.match((await refusal(run('start_prim'))).message, /^HF_SCRIPT_FAILED: .*by its interpreter "\/no\/such\/shell": /);
+    await script('start_prim', '#!/bin/sh\r\necho hello\r\n');
+    assert.match((await refusal(run('start_prim'))).message, /carriage returns: convert it with dos2unix/);
   });
+
+  it('gives a script without a first line to the shell, any other to its interpreter, and runs a program as it is', async () => {
+    await script('start_prim', 'echo "shell $1"\n');
+    assert.equal(await readFile((await run('start_prim')).log ?? '', 'utf8'), 'shell WAIT\n');
+    await script('start_prim', `#!${process.execPath}\nprocess.stdout.write(process.argv[3])\n`);
+    assert.equal(await readFile((await run('start_prim')).log ?? '', 'utf8'), 'ALONE');
+    await copyFile('/bin/echo', join(folder, 'start_prim'));
+    assert.equal(await readFile((await run('start_prim')).log ?? '', 'utf8'), 'WAIT ALONE start\n');
+  });
+
+  it('keeps the last words of a script that ends right after them', async () => {
+    await script('start_prim', '#!/bin/sh\nhead -c 60000 /dev/zero | tr "\\0" x; echo; echo last words; exit 1\n');
+    for (let n = 0; n < 20; n += 1) assert.match((await refusal(run('start_prim'))).message, /last words$/);
+  });
+
+  it('runs a script through another command', async () => {
+    await script('start_prim', '#!/bin/sh\necho "$VIA $1"\n');
+    assert.equal(await readFile((await run('start_prim', { through: ['env', 'VIA=env'] })).log ?? '', 'utf8'), 'env WAIT\n');
+  });
+
+  it('ends a script that multiplies, and one that never stops writing, at its time limit', async () => {
+    // 4 + 16 + 64 processes that do not listen.
+    const grow = 'grow() { for i in 1 2 3 4; do (($1 > 0)) && { grow $(($1 - 1)); } & done; sleep 60; }';
+    await script('start_prim', `#!/bin/bash\ntrap '' TERM\n${grow}\ngrow 3\n`);
+    assert.equal((await refusal(run('start_prim', { timeoutMs: 300 }))).code, 'HF_SCRIPT_TIMEOUT');
+    await script('start_prim', '#!/bin/sh\nexec yes\n');
+    const before = process.memoryUsage().rss;
+    assert.equal((await refusal(run('start_prim', { timeoutMs: 1000 }))).code, 'HF_SCRIPT_TIMEOUT');
+    assert(process.memoryUsage().rss - before < 100e6);
+    const left = (): readonly string[] => readdirSync('/proc').filter((pid) => commandOf(pid).includes(join(folder, 'start_prim')));
+    const end = Date.now() + 5000;
+    while (left().length > 0 && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.deepEqual(left(), []);
+  }).timeout(20_000);
 
   it('reports the exit status and the last words of a script that fails', async () => {
     await script('start_prim', '#!/bin/sh\necho one; echo "database is locked" >&2; exit 3\n');
@@ -97,7 +141,8 @@ describe('script runner', () => {
   it('bounds the log of one run and the number of logs', async () => {
     await script('start_prim', '#!/bin/sh\nhead -c 100000 /dev/zero | tr "\\0" x\n');
     const result = await run('start_prim');
-    assert.equal((await readFile(result.log ?? '')).length, 4096);
+    const log = await readFile(result.log ?? '', 'utf8');
+    assert.deepEqual([log.indexOf('x'), log.lastIndexOf('x'), log.slice(4096)], [0, 4095, '\n[further output is dropped: userlogsize]\n']);
     await script('stop_prim', '#!/bin/sh\nexit 0\n');
     for (let n = 0; n < 65; n += 1) await run('stop_prim');
     assert.ok((await readdir(join(folder, 'logs'))).length <= 60);

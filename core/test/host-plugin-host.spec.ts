@@ -72,6 +72,7 @@ describe('the plug-in host', () => {
       virtualIpDriver: '{ create() {} }',
       replicationBackend: '{ open() {}, directories() {} }',
       checker: '{ create() {} }',
+      witness: '{ create() {} }',
     };
     const contributes = Object.fromEntries(Object.keys(points).map((point) => [point, [{ type: 'x', api: 1 }]]));
     const register = Object.entries(points)

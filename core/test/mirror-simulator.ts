@@ -6,44 +6,15 @@
 import { reportOf } from '../src/decide/mirror/report.js';
 import { refusalOf } from '../src/decide/mirror/commands.js';
 import { createMirror, durableAtFirst, step } from '../src/decide/mirror/step.js';
-import type { Action, Command, Durable, MirrorEvent, MirrorSettings, MirrorState, ReplicationFacts } from '../src/decide/mirror/types.js';
+import type { Action, Command, MirrorSettings, ReplicationFacts } from '../src/decide/mirror/types.js';
+import { ResourceFacts } from '../src/engine/resource-facts.js';
 import { renderReason } from '../src/model/reason.js';
+import type { ResourceValue } from '../src/model/resource.js';
+import type { Disk, Fact, SimulatedNode, SimulatorOptions } from './mirror-simulated-node.js';
 
 const TICK_MS = 50;
 const PULSE_MS = 100;
 const RESYNC_MS = 300;
-
-type Fact = MirrorEvent extends infer E ? (E extends MirrorEvent ? Omit<E, 'nowMs' | 'wallMs' | 'freshGeneration'> : never) : never;
-
-/** What survives on a node's disk. */
-interface Disk {
-  durable: Durable;
-  writes: number[];
-  inconsistent: boolean;
-  /** Base of a usable journal. */
-  journal: string | undefined;
-}
-
-export interface SimulatedNode {
-  readonly name: string;
-  readonly disk: Disk;
-  state: MirrorState | undefined;
-  facts: ReplicationFacts;
-  resyncDoneMs: number | undefined;
-  /** Writes sent by clients that the primary holds. */
-  held: number[];
-  accepting: boolean;
-  /** Not scheduled: what comes waits, newest link news first, as sockets and pipes deliver it after a sleep. */
-  paused: boolean;
-  inbox: Fact[];
-  overdue: (() => void)[];
-}
-
-export interface SimulatorOptions {
-  readonly replicated?: boolean;
-  readonly failover?: boolean;
-  readonly scriptMs?: number;
-}
 
 export class MirrorSimulator {
   readonly log: string[] = [];
@@ -54,6 +25,7 @@ export class MirrorSimulator {
   /** Ordered pairs that cannot talk. */
   private readonly cuts = new Set<string>();
   private readonly failing = new Set<string>();
+  private readonly backups = new Map<string, Disk>();
   private generation = 0;
   private nextWrite = 1;
   private readonly muffledUntil = new Map<string, number>();
@@ -61,12 +33,22 @@ export class MirrorSimulator {
 
   constructor(private readonly options: SimulatorOptions = {}) {
     for (const name of ['n1', 'n2']) {
-      const disk: Disk = { durable: durableAtFirst(options.replicated ?? true), writes: [], inconsistent: false, journal: undefined };
+      const disk = this.emptyDisk();
       const facts: ReplicationFacts = { role: 'stopped', link: 'none', inconsistent: false };
-      const idle = { state: undefined, resyncDoneMs: undefined, held: [], accepting: false, paused: false, inbox: [], overdue: [] };
+      const ruleFacts = this.unknownFacts();
+      const idle = {
+        ruleFacts,
+        state: undefined,
+        resyncDoneMs: undefined,
+        held: [],
+        accepting: false,
+        paused: false,
+        inbox: [],
+        overdue: [],
+      };
       this.nodes.set(name, { name, disk, facts, ...idle });
-      this.boot(name);
     }
+    for (const name of this.nodes.keys()) this.boot(name);
   }
 
   node(name: string): SimulatedNode {
@@ -87,13 +69,43 @@ export class MirrorSimulator {
       replicated: this.options.replicated ?? true,
       hasAddresses: true,
       failover: this.options.failover ?? true,
-      defaultPrimary: 'alone',
+      defaultPrimary: this.options.defaultPrimary?.[name === 'n1' ? 0 : 1] ?? 'alone',
       maxLoop: 3,
       loopIntervalMs: 24 * 3600 * 1000,
-      heartbeatTimeoutMs: 2000,
+      heartbeatTimeoutMs: this.options.heartbeatTimeoutMs?.[name === 'n1' ? 0 : 1] ?? 2000,
       swapLimitMs: 10_000,
+      witness: 'none',
+      undecidedLimitMs: 20_000,
+      undecided: 'stop',
+      claimDelayMs: 300,
       configuration: 'c',
+      ...(this.options.rules === undefined ? {} : { rules: this.options.rules }),
+      automaticReboot: this.options.automaticReboot ?? false,
+      witnesses: this.options.witnesses?.[name === 'n1' ? 0 : 1] ?? 'none',
+      splitBrain: this.options.splitBrain?.[name === 'n1' ? 0 : 1] ?? 'manual',
     };
+  }
+
+  private unknownFacts(): ResourceFacts {
+    const facts = new ResourceFacts(this.options.rules, this.options.watched ?? []);
+    for (const { resource } of this.options.watched ?? []) facts.set(resource, 'init');
+    return facts;
+  }
+
+  /** A checker's verdict, as the engine passes it on: to the rules, and by itself when its own action may follow. */
+  verdict(name: string, resource: string, value: ResourceValue): void {
+    const watched = (this.options.watched ?? []).find((candidate) => candidate.resource === resource);
+    this.say(name, `${resource} is ${value}`);
+    this.node(name).ruleFacts.set(resource, value);
+    if (watched === undefined) return;
+    const early = watched.phase === 'pre' ? { early: true as const } : {};
+    this.push(name, { kind: 'resource', name: resource, value, detail: 'told so', action: watched.action, ...early });
+  }
+
+  /** `holdfast failover off`. */
+  suspendFailover(name: string, suspended: boolean): void {
+    this.say(name, `failover ${suspended ? 'off' : 'on'}`);
+    this.push(name, { kind: 'failoverSwitch', suspended });
   }
 
   boot(name: string): void {
@@ -103,6 +115,7 @@ export class MirrorSimulator {
     node.facts = { role: 'stopped', link: 'none', inconsistent: node.disk.inconsistent, ...this.journalOf(node) };
     node.state = createMirror(this.settings(name), node.disk.durable, { nowMs: this.nowMs, wallMs: this.nowMs });
     this.say(name, 'boots');
+    node.ruleFacts = this.unknownFacts();
     if (node.disk.durable.started) this.command(name, { verb: 'start', boot: true });
     this.every(name, TICK_MS, () => {
       this.push(name, { kind: 'tick' });
@@ -117,6 +130,38 @@ export class MirrorSimulator {
   }
 
   /** SIGKILL to everything on the node: no goodbye, no script, held writes unanswered. */
+  /** The disk is replaced by an empty one; the node is off. */
+  /** Both run with the configuration of n1. */
+  configureAlike(): void {
+    const { heartbeatTimeoutMs, witnesses, defaultPrimary } = this.settings('n1');
+    this.say('n2', 'is configured like n1');
+    this.push('n2', {
+      kind: 'settings',
+      settings: { ...this.settings('n2'), heartbeatTimeoutMs, witnesses: witnesses ?? '', defaultPrimary },
+    });
+  }
+
+  wipe(name: string): void {
+    Object.assign(this.node(name).disk, this.emptyDisk());
+    this.say(name, 'gets an empty disk');
+  }
+
+  /** A backup of the whole disk. */
+  backUp(name: string): void {
+    this.backups.set(name, structuredClone(this.node(name).disk));
+    this.say(name, 'is backed up');
+  }
+
+  /** The disk is what it was at the backup; the node is off. */
+  restore(name: string): void {
+    Object.assign(this.node(name).disk, structuredClone(this.backups.get(name)));
+    this.say(name, 'is restored');
+  }
+
+  private emptyDisk(): Disk {
+    return { durable: durableAtFirst(this.options.replicated ?? true), writes: [], inconsistent: false, journal: undefined };
+  }
+
   powerCut(name: string): void {
     const node = this.node(name);
     if (node.state === undefined) return;
@@ -276,6 +321,8 @@ export class MirrorSimulator {
       node.inbox.push(fact);
       return;
     }
+    const facts = fact.kind === 'ruleFacts' ? undefined : node.ruleFacts.take();
+    if (facts !== undefined) this.push(name, { kind: 'ruleFacts', facts });
     this.generation += 1;
     const freshGeneration = this.generation.toString(16).padStart(32, '0');
     const before = node.state;
@@ -284,13 +331,28 @@ export class MirrorSimulator {
     for (const why of reasons) this.say(name, `because: ${renderReason(why)}`);
     if (before.phase !== state.phase || before.quality !== state.quality) this.say(name, `${state.phase} (${state.quality})`);
     for (const { id, action } of actions) {
-      this.at(this.nowMs + this.durationMs(action), name, () => {
+      const end = (): void => {
+        if (this.isStuck(node, action)) {
+          this.at(this.nowMs + TICK_MS, name, end);
+          return;
+        }
         const error = this.perform(node, action);
         this.setFacts(node, {});
         this.push(name, { kind: 'actionDone', id, ...(error === undefined ? {} : { error }) });
-      });
+      };
+      this.at(this.nowMs + this.durationMs(action), name, end);
     }
     if (JSON.stringify(reportOf(before)) !== JSON.stringify(reportOf(state))) this.beat(name);
+  }
+
+  /** An application does not end while one of its writes is held. */
+  private isStuck(node: SimulatedNode, action: Action): boolean {
+    return action.kind === 'script' && action.script === 'stop_prim' && node.facts.link === 'holding' && node.held.length > 0;
+  }
+
+  /** The kernel has removed the addresses, because nobody prolonged them. */
+  loseAddresses(name: string): void {
+    this.push(name, { kind: 'addresses', observed: 'absent' });
   }
 
   private durationMs(action: Action): number {
@@ -312,6 +374,15 @@ export class MirrorSimulator {
 
   private perform(node: SimulatedNode, action: Action): string | undefined {
     switch (action.kind) {
+      case 'reboot':
+        this.say(node.name, 'is booted');
+        this.pending.push({
+          atMs: this.nowMs + 1,
+          run: () => {
+            this.powerCut(node.name);
+          },
+        });
+        return undefined;
       case 'persist':
         node.disk.durable = action.durable;
         return undefined;
@@ -345,6 +416,9 @@ export class MirrorSimulator {
         node.held = [];
         node.accepting = false;
         return undefined;
+      case 'claimWitness':
+      case 'armWitness':
+        return 'there is no witness';
       case 'stopReplica':
         this.breakLink(this.other(node.name));
         node.held = [];

@@ -19,6 +19,11 @@ type State =
   | { readonly kind: 'start' | 'end'; next: number }
   | { readonly kind: 'match' };
 
+/** A text that has led to so many new sets is read on without keeping any: they would only be looked for and thrown away. */
+const UNKNOWN_MAX = 2_000;
+/** After so many characters others may have their turn. */
+const TURN_CHARACTERS = 2_048;
+
 /** Where the matcher is after some text. */
 export interface RegexPosition {
   readonly key: string;
@@ -68,12 +73,67 @@ export class ExtendedRegex {
 
   /** Whether the expression matches anywhere in `text`. */
   test(text: string): boolean {
+    const search = this.search(text);
+    for (;;) {
+      const { done, value } = search.next();
+      if (done === true) return value;
+    }
+  }
+
+  /** The same for a long text that somebody else has written: whatever it is, other work of this thread goes on meanwhile. */
+  async testInTurns(text: string): Promise<boolean> {
+    const search = this.search(text);
+    for (;;) {
+      const { done, value } = search.next();
+      if (done === true) return value;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  private *search(text: string): Generator<undefined, boolean, undefined> {
     let current = this.stateSet([this.entry], true);
+    let [read, unknown, offset] = [0, 0, 0];
     for (const character of text) {
       if (current.matches) return true;
-      current = this.advance(current, character.codePointAt(0) ?? 0);
+      const codePoint = character.codePointAt(0) ?? 0;
+      if (!current.transitions.has(codePoint)) unknown += 1;
+      if (unknown > UNKNOWN_MAX) return yield* this.simulate(current.members, text.slice(offset));
+      current = this.advance(current, codePoint);
+      offset += character.length;
+      read += 1;
+      if (read % TURN_CHARACTERS === 0) yield undefined;
     }
     return current.matches || current.matchesAtEnd;
+  }
+
+  /** From these states on, of which each is visited once for a character. */
+  private *simulate(from: readonly number[], text: string): Generator<undefined, boolean, undefined> {
+    const { states } = this;
+    const reachedAt = new Float64Array(states.length).fill(-1);
+    const pending: number[] = [];
+    let [members, next]: [number[], number[]] = [[...from], []];
+    let read = 0;
+    for (const character of text) {
+      const codePoint = character.codePointAt(0) ?? 0;
+      next.length = 0;
+      pending.push(this.entry);
+      for (const member of members) {
+        const state = states[member];
+        if (state?.kind === 'character' && state.test(codePoint)) pending.push(state.next);
+      }
+      for (let index = pending.pop(); index !== undefined; index = pending.pop()) {
+        if (reachedAt[index] === read) continue;
+        reachedAt[index] = read;
+        const state = states[index];
+        if (state?.kind === 'match') return true;
+        if (state?.kind === 'branch') for (const following of state.next) pending.push(following);
+        else next.push(index);
+      }
+      [members, next] = [next, members];
+      read += 1;
+      if (read % TURN_CHARACTERS === 0) yield undefined;
+    }
+    return this.reachesMatch(members, false);
   }
 
   private advance(current: StateSet, codePoint: number): StateSet {

@@ -1,12 +1,13 @@
 /**
- * A plug-in adds a mechanism: a heartbeat transport, a virtual-IP driver, a replication backend or a checker. The host reads its
- * `plugin.json` without running code, checks the SDK range, imports `main` and calls `register`, then `start`; `stop` comes in reverse
- * order. A plug-in gets a context object, never a container, a socket of the agent or another plug-in.
+ * A plug-in adds a mechanism: a heartbeat transport, a virtual-IP driver, a replication backend, a checker or a witness. The host
+ * reads its `plugin.json` without running code, checks the SDK range, imports `main` and calls `register`, then `start`; `stop` comes in
+ * reverse order. A plug-in gets a context object, never a container, a socket of the agent or another plug-in.
  */
 import type { Checker } from './checker.js';
 import type { HeartbeatTransport } from './heartbeat.js';
 import type { ReplicationBackend } from './replication.js';
 import type { VirtualIpDriver } from './virtual-ip.js';
+import type { WitnessProvider } from './witness.js';
 
 /** Structured log of one plug-in; `fields` are JSON-serialisable. One line per event, no stack for an operating error. */
 export interface Log {
@@ -22,6 +23,7 @@ export interface RegisterContext {
   virtualIpDriver(type: string, implementation: VirtualIpDriver): void;
   replicationBackend(type: string, implementation: ReplicationBackend): void;
   checker(type: string, implementation: Checker): void;
+  witness(type: string, implementation: WitnessProvider): void;
 }
 
 export interface PluginContext {
@@ -40,13 +42,13 @@ export interface Plugin {
   stop?(): Promise<void>;
 }
 
-export type ExtensionPoint = 'heartbeatTransport' | 'virtualIpDriver' | 'replicationBackend' | 'checker';
+export type ExtensionPoint = 'heartbeatTransport' | 'virtualIpDriver' | 'replicationBackend' | 'checker' | 'witness';
 
 /** The element of userconfig.xml that a contribution serves, for example `tcp` below `check`. */
 export interface ContributedElement {
   readonly element: string;
-  /** The parent element: `service`, `vip` or `check`. */
-  readonly parent: 'service' | 'vip' | 'check';
+  /** The parent element: `service`, `vip`, `check` or `witness`. */
+  readonly parent: 'service' | 'vip' | 'check' | 'witness';
   /** Path of the JSON schema of the element, relative to plugin.json. See `ElementValue` for the shape that it validates. */
   readonly schema: string;
 }

@@ -26,13 +26,19 @@ export interface AddressStatus {
   readonly otherOwner?: string;
 }
 
+/** Who the address belongs to, by arbitration: this node answers the claim, or gives the address up at once. */
+export type ConflictVerdict = 'defend' | 'stepBack';
+
 export interface VirtualIp {
   /**
    * Asks the network who owns the addresses, without taking them. Waits at most about 200 ms.
    * 'conflict' = another host answers; 'held' = this host has it; 'absent' = nobody answered.
    */
   probe(signal: AbortSignal): Promise<readonly AddressStatus[]>;
-  /** Adds the addresses with their lifetime and announces them at once and repeatedly. Resolves when the kernel holds them. */
+  /**
+   * Adds the addresses with their lifetime, those that are held too, and announces all of them at once and repeatedly. Resolves when the
+   * kernel holds them.
+   */
   acquire(signal: AbortSignal): Promise<void>;
   /** Prolongs the lifetime of held addresses; cheap, called several times per lifetime by the decision loop. Adds nothing. */
   renew(): void;
@@ -40,8 +46,11 @@ export interface VirtualIp {
   verify(): Promise<readonly AddressStatus[]>;
   /** Removes the addresses and checks that they are gone. @throws HoldfastError when one stays. */
   release(signal: AbortSignal): Promise<void>;
-  /** Another host claimed a held address. */
-  onConflict(listener: (status: AddressStatus) => void): void;
+  /**
+   * Another host claimed a held address (state 'conflict', at most about once a second), or the one that did has gone silent and the
+   * address was announced again ('held'). The answer to a conflict is the verdict: an address that steps back is removed from this node.
+   */
+  onConflict(listener: (status: AddressStatus) => ConflictVerdict): void;
   /** Stops watching; does not release. */
   close(): Promise<void>;
 }

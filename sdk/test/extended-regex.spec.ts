@@ -103,9 +103,42 @@ describe('POSIX extended regular expressions', () => {
     );
   });
 
+  it('are found as by the other engine in a long text that leads to another set of states with every character', async function () {
+    this.timeout(60_000);
+    let seed = 7;
+    const letters = Array.from({ length: 3_000 }, () => {
+      seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+      return (seed >>> 16) % 2 === 0 ? 'a' : 'b';
+    }).join('');
+    const ends = ['', `c`, `a${'b'.repeat(120)}c`, `b${'b'.repeat(120)}c`, `c${letters.slice(0, 800)}`];
+    // `(a|b)*` before the rest changes nothing of what is found, and would make the other engine backtrack.
+    const sources = ['a(a|b){120}c', 'a(a|b){120}$', '^b?a(a|b){120}c', 'c(a|b)*$', 'a(a|b){120}(c|$)', 'a(a|b){120}d', '^(b|a){121}'];
+    for (const source of sources) {
+      for (const end of ends) {
+        const text = `${letters}${end}`;
+        const expected = new RegExp(source, 'u').test(text);
+        for (const written of source.startsWith('^') ? [source] : [source, `(a|b)*${source}`]) {
+          const regex = new ExtendedRegex(written);
+          assert.equal(regex.test(text), expected, `${written} on …${end.slice(0, 20)}`);
+          assert.equal(await regex.testInTurns(text), expected);
+        }
+      }
+    }
+  });
+
+  it('leave turns to others on a text that is slow to read', async () => {
+    let turns = 0;
+    const timer = setInterval(() => (turns += 1), 0);
+    let seed = 7;
+    const text = Array.from({ length: 200_000 }, () => ((seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0) >>> 16) % 2).join('');
+    await new ExtendedRegex('(0|1)*1(0|1){200}c').testInTurns(text);
+    clearInterval(timer);
+    assert(turns > 20, `${turns} turns`);
+  });
+
   it('take bounded time on expressions that make others backtrack for ever', function () {
     this.timeout(20_000);
-    const text = `${'a'.repeat(20_000)}!`;
+    const text = `${'a'.repeat(60_000)}!`;
     for (const source of ['^(a+)+$', '^(a|a)*$', '^(a*)*b$', '^a*a*a*a*a*a*b$', '^(.*)(.*)(.*)(.*)(.*)x$'])
       assert(!matches(source, text), source);
   });

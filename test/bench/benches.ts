@@ -1,6 +1,7 @@
 /** The benchmarks by name: their pages for people, their options, and how they are run. */
 import { resolve } from 'node:path';
 import type { ParseArgsConfig } from 'node:util';
+import { benchCheckers } from './checkers.js';
 import { benchFailover } from './failover.js';
 import { benchQuickly } from './replication-quick.js';
 import { benchReplication } from './replication.js';
@@ -58,6 +59,24 @@ REQUIRES
   root, for namespaces and mounts
 `;
 
+const CHECKERS_HELP = `NAME
+  checkers - how soon a death is told, and what watching costs
+
+SYNOPSIS
+  npm run bench -- checkers [--rounds N] [--json] [--markdown FILE]
+
+DESCRIPTION
+  A node in the lab runs the agent with a watched process, among 1,000 others. In every round the process is killed; what counts is the
+  time until its resource is down, as the agent's event stream tells it. Beside it the agent's processor time while nothing happens.
+
+OPTIONS
+  --rounds N         deaths (default 20)
+${COMMON_HELP}
+${EXIT_HELP}
+REQUIRES
+  root, for namespaces and mounts
+`;
+
 const REPLICATION_HELP = `NAME
   replication - what synchronous replication costs, beside a bare directory, GlusterFS and bindfs
 
@@ -70,8 +89,9 @@ DESCRIPTION
   The same work is done in turns in folders on one disk:
     bare             a plain directory
     Holdfast         a replicated directory: two nodes on this machine, as they are installed
+    Holdfast fsync   the same with sync="fsync": the kernel keeps what is written until it is synced or the file is closed
     GlusterFS        a volume of replica 2 with both bricks on this machine, with the settings of the package
-    GlusterFS strict without write-behind and flush-behind: acknowledges a write when both bricks have it, as Holdfast always does
+    GlusterFS strict without write-behind and flush-behind: acknowledges a write when both bricks have it, as Holdfast does by default
     bindfs           a plain pass-through in user space, for what FUSE costs by itself
   The replicated configurations write everything twice to the same disk and share its processors: what is compared is the way, not the
   distance. The median of the rounds counts; ratios are between medians of the same run. Whatever is written is removed at the end.
@@ -92,7 +112,7 @@ OPTIONS
                      ${WORKLOADS.slice(6)
                        .map(({ name }) => name)
                        .join(', ')}
-  --without NAME,…   leaves configurations out: glusterfs, bindfs
+  --without NAME,…   leaves configurations out: glusterfs, bindfs, fsync
   --directory DIR    a folder on the disk to measure (default ${DEFAULT_PARENT}); not below /etc, /var or /root, and not in memory
   --scale F          smaller amounts and times, to see whether it works: 0.1 is a tenth. Its numbers mean nothing
   --quick            a minute instead of an hour: three workloads, bare and Holdfast only, nothing is installed
@@ -130,7 +150,7 @@ OPTIONS
 ${COMMON_HELP}
 ${EXIT_HELP}
 REQUIRES
-  root; rsync (installed with apt-get when missing); about 17 GiB and 3.6 million inodes for a million files
+  root; rsync (installed with apt-get when missing); about 29 GiB and 3.6 million inodes for a million files
 `;
 
 export const BENCHES: readonly Bench[] = [
@@ -140,6 +160,13 @@ export const BENCHES: readonly Bench[] = [
     help: FAILOVER_HELP,
     options: {},
     run: async (values, progress) => ({ rows: await benchFailover(positive(values, 'rounds', 5), progress) }),
+  },
+  {
+    name: 'checkers',
+    summary: 'from the death of a process to its resource down, and what watching 1,000 costs',
+    help: CHECKERS_HELP,
+    options: {},
+    run: async (values, progress) => ({ rows: await benchCheckers(positive(values, 'rounds', 20), progress) }),
   },
   {
     name: 'replication',

@@ -11,6 +11,7 @@ const PROGRAMS = {
   git: { file: '/usr/bin/git', package: 'git' },
   sqlite3: { file: '/usr/bin/sqlite3', package: 'sqlite3' },
   postgres: { file: '/usr/lib/postgresql/15/bin/postgres', package: 'postgresql-15' },
+  'qemu-img': { file: '/usr/bin/qemu-io', package: 'qemu-utils' },
   rsync: { file: '/usr/bin/rsync', package: 'rsync' },
 } as const;
 

@@ -1,8 +1,10 @@
 /**
  * The configurations that are measured beside each other, all on one disk: a bare directory, Holdfast with both nodes on this machine (real
- * agents in the lab), GlusterFS replica 2 with both bricks on this machine, and bindfs, a plain pass-through of libfuse. All of it lives in
- * two labs and ends with them: no daemon, mount or address is left.
+ * agents in the lab; once more with a kernel that writes back), GlusterFS replica 2 with both bricks on this machine, and bindfs, a plain
+ * pass-through of libfuse. All of it lives in labs and ends with them: no daemon, mount or address is left.
  */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ModuleView } from '@holdfast/core';
 import { messageOf } from '@holdfast/sdk';
@@ -12,7 +14,7 @@ import { LabCluster } from '../lab/cluster.js';
 import { holdfastDaemons, hostPids } from './daemons.js';
 import { packageOf, provide } from './packages.js';
 
-export type Configuration = 'bare' | 'Holdfast' | 'GlusterFS' | 'GlusterFS strict' | 'bindfs';
+export type Configuration = 'bare' | 'Holdfast' | 'Holdfast fsync' | 'GlusterFS' | 'GlusterFS strict' | 'bindfs';
 
 /** One configuration: a folder on a machine of the lab. */
 export interface Place {
@@ -36,32 +38,80 @@ export const REPLICATED = '/srv/data';
 const START_MS = 30_000;
 const NODES = ['n1', 'n2'];
 
-export class Places {
-  readonly all: Place[] = [];
-  /** What could not be measured, and why. */
-  readonly notes: string[] = [];
+/** Two nodes that replicate. */
+class Pair {
+  readonly #cluster: LabCluster;
   /** A primary that goes on alone begins a new one. */
   #generation: string | undefined;
 
   private constructor(
-    readonly cluster: LabCluster,
-    private readonly lab: Lab,
-  ) {}
+    readonly configuration: Configuration,
+    cluster: LabCluster,
+  ) {
+    this.#cluster = cluster;
+  }
+
+  static async create(configuration: 'Holdfast' | 'Holdfast fsync', diskFolder: string): Promise<Pair> {
+    const edit = (xml: string): string => (configuration === 'Holdfast' ? xml : xml.replace('<rfs ', '<rfs sync="fsync" '));
+    const folder = join(diskFolder, configuration === 'Holdfast' ? 'pair' : 'pair-fsync');
+    mkdirSync(folder);
+    const cluster = await LabCluster.create({ module: BENCH_MODULE, directories: [REPLICATED], clients: [], diskFolder: folder, edit });
+    return new Pair(configuration, cluster);
+  }
+
+  async start(): Promise<Place> {
+    await this.#cluster.startBoth();
+    await this.requireReplication();
+    const nodes = NODES.map((name) => this.#cluster.machine(name));
+    return {
+      configuration: this.configuration,
+      machine: this.#cluster.machine('n1'),
+      folder: REPLICATED,
+      daemons: () => nodes.flatMap(holdfastDaemons),
+    };
+  }
+
+  machine(node: string): LabMachine {
+    return this.#cluster.machine(node);
+  }
+
+  observers(): number[] {
+    return NODES.flatMap((name) => hostPids(this.#cluster.machine(name), ({ command }) => command.includes('watch-node.js')));
+  }
+
+  /** @throws Error when the secondary is away, or was away meanwhile: what was measured was not replicated */
+  async requireReplication(): Promise<void> {
+    // Asked anew: what the observer knows may be as old as its last pause.
+    const view = JSON.parse(await this.#cluster.cli('n2', ['--json', 'state', '-m', this.#cluster.module])) as ModuleView;
+    const { phase, quality, generation } = view;
+    if (phase !== 'SECOND' || quality !== 'Ready') throw new Error(`the secondary is ${phase} ${quality}: this was not replicated`);
+    this.#generation ??= generation.current;
+    if (this.#generation !== generation.current) throw new Error('the secondary was lost and came back: not all of this was replicated');
+  }
+
+  close(): Promise<void> {
+    return this.#cluster.close();
+  }
+}
+
+export class Places {
+  readonly all: Place[] = [];
+  /** What could not be measured, and why. */
+  readonly notes: string[] = [];
+  readonly #pairs: Pair[] = [];
+
+  private constructor(private readonly lab: Lab) {}
 
   static async open({ diskFolder, others, progress }: PlaceOptions): Promise<Places> {
-    const lab = await Lab.create({ nodes: ['plain', 'gluster'], clients: [], diskFolder });
+    const places = new Places(await Lab.create({ nodes: ['plain', 'gluster'], clients: [], diskFolder }));
     try {
-      const cluster = await LabCluster.create({ module: BENCH_MODULE, directories: [REPLICATED], clients: [], diskFolder });
-      const places = new Places(cluster, lab);
-      try {
-        await places.#start(others, progress);
-        return places;
-      } catch (error) {
-        await cluster.close();
-        throw error;
+      for (const configuration of ['Holdfast', 'Holdfast fsync'] as const) {
+        if (configuration === 'Holdfast' || others.has(configuration)) places.#pairs.push(await Pair.create(configuration, diskFolder));
       }
+      await places.#start(others, progress);
+      return places;
     } catch (error) {
-      await lab.close();
+      await places.close();
       throw error;
     }
   }
@@ -71,15 +121,7 @@ export class Places {
     const folder = '/srv/bare';
     await plain.run(['mkdir', '-p', folder]);
     this.all.push({ configuration: 'bare', machine: plain, folder, daemons: () => [] });
-    await this.cluster.startBoth();
-    await this.requireReplication();
-    const nodes = NODES.map((name) => this.cluster.machine(name));
-    this.all.push({
-      configuration: 'Holdfast',
-      machine: this.cluster.machine('n1'),
-      folder: REPLICATED,
-      daemons: () => nodes.flatMap(holdfastDaemons),
-    });
+    for (const pair of this.#pairs) this.all.push(await pair.start());
     await this.#add('GlusterFS', 'glusterd', others, progress, () =>
       startGluster(this.lab.node('gluster'), others.has('GlusterFS strict')),
     );
@@ -112,7 +154,7 @@ export class Places {
 
   /** Stops the lab's own observers meanwhile: they ask both agents twenty times a second, which no user does. */
   async unobserved<T>(work: () => Promise<T>): Promise<T> {
-    const observers = NODES.flatMap((name) => hostPids(this.cluster.machine(name), ({ command }) => command.includes('watch-node.js')));
+    const observers = this.#pairs.flatMap((pair) => pair.observers());
     for (const pid of observers) sendSignal(pid, 'SIGSTOP');
     try {
       return await work();
@@ -121,21 +163,20 @@ export class Places {
     }
   }
 
-  /** @throws Error when the secondary is away, or was away meanwhile: what was measured was not replicated */
+  /** @throws Error when a secondary is away, or was away meanwhile: what was measured was not replicated */
   async requireReplication(): Promise<void> {
-    // Asked anew: what the observer knows may be as old as its last pause.
-    const { phase, quality, generation } = await this.#secondary();
-    if (phase !== 'SECOND' || quality !== 'Ready') throw new Error(`the secondary is ${phase} ${quality}: this was not replicated`);
-    this.#generation ??= generation.current;
-    if (this.#generation !== generation.current) throw new Error('the secondary was lost and came back: not all of this was replicated');
+    for (const pair of this.#pairs) await pair.requireReplication();
   }
 
-  async #secondary(): Promise<ModuleView> {
-    return JSON.parse(await this.cluster.cli('n2', ['--json', 'state', '-m', this.cluster.module])) as ModuleView;
+  /** A node of the pair that replicates at each write. */
+  node(name: string): LabMachine {
+    const [pair] = this.#pairs;
+    if (pair === undefined) throw new Error('there is no pair');
+    return pair.machine(name);
   }
 
   async close(): Promise<void> {
-    await this.cluster.close();
+    for (const pair of this.#pairs) await pair.close();
     await this.lab.close();
   }
 }

@@ -1,7 +1,7 @@
 /**
- * `replication`: the same work in a bare directory, in a replicated one, on GlusterFS and through bindfs; on one disk, in turns.
- * The median over the rounds counts, and ratios compare what was measured in the same run: the machine may be shared and noisy, but it
- * is so for all.
+ * `replication`: the same work in a bare directory, in a replicated one (in both modes), on GlusterFS and through bindfs; on one disk, in
+ * turns. The median over the rounds counts, and ratios compare what was measured in the same run: the machine may be shared and noisy,
+ * but it is so for all.
  */
 import { copyFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -29,8 +29,11 @@ const ARCHIVE = '/srv/small-files.tar';
 const ARCHIVED_FILES = 20_000;
 const SMALL_FILES = fileURLToPath(new URL('./small-files.js', import.meta.url));
 const DISK_WORK = fileURLToPath(new URL('./disk-work.js', import.meta.url));
-const COMPETITORS = ['glusterfs', 'bindfs'];
-const SHOWN: readonly Configuration[] = ['bare', 'Holdfast', 'GlusterFS', 'GlusterFS strict', 'bindfs'];
+const LEFT_OUT = ['glusterfs', 'bindfs', 'fsync'];
+const SHOWN: readonly Configuration[] = ['bare', 'Holdfast', 'Holdfast fsync', 'GlusterFS', 'GlusterFS strict', 'bindfs'];
+
+/** What must not fail: the yardstick, and what is measured. */
+const OURS: readonly Configuration[] = ['bare', 'Holdfast', 'Holdfast fsync'];
 
 /** Values of one figure, by configuration, one per round. */
 type Series = Map<Configuration, number[]>;
@@ -46,11 +49,12 @@ export async function benchReplication(options: ReplicationBenchOptions, progres
   const missing = await provide([...new Set(workloads.flatMap(({ programs }) => programs))], progress);
   const possible = workloads.filter(({ programs }) => !programs.some((program) => missing.includes(program)));
   for (const program of missing) notes.push(`${packageOf(program)} is not there and cannot be installed: what needs it was left out.`);
-  // Six copies of the largest file in every round, and the small ones of all rounds.
-  const bytes = options.scale * (6 * options.rounds * 600 * MIB + 6 * 1024 * MIB);
-  const folder = new WorkFolder(options.directory, { bytes, objects: Math.ceil(options.scale * 6 * options.rounds * 45_000) + 10_000 });
+  // Seven copies of the largest file in every round, and the small ones of all rounds.
+  const bytes = options.scale * (7 * options.rounds * 600 * MIB + 8 * 1024 * MIB);
+  const folder = new WorkFolder(options.directory, { bytes, objects: Math.ceil(options.scale * 8 * options.rounds * 45_000) + 10_000 });
   try {
     const others = new Set<Exclude<Configuration, 'bare' | 'Holdfast'>>();
+    if (!options.without.includes('fsync')) others.add('Holdfast fsync');
     if (!options.without.includes('bindfs')) others.add('bindfs');
     if (!options.without.includes('glusterfs')) others.add('GlusterFS');
     if (others.has('GlusterFS') && possible.some(({ strict }) => strict === true)) others.add('GlusterFS strict');
@@ -72,8 +76,8 @@ export async function benchReplication(options: ReplicationBenchOptions, progres
 function chosen({ only, without }: ReplicationBenchOptions): readonly Workload[] {
   const stranger = only.find((name) => !WORKLOADS.some((workload) => workload.name === name));
   if (stranger !== undefined) throw new Error(`no workload "${stranger}"; there are ${WORKLOADS.map(({ name }) => name).join(', ')}`);
-  const unknown = without.find((name) => !COMPETITORS.includes(name));
-  if (unknown !== undefined) throw new Error(`cannot leave out "${unknown}"; ${COMPETITORS.join(' and ')} can be left out`);
+  const unknown = without.find((name) => !LEFT_OUT.includes(name));
+  if (unknown !== undefined) throw new Error(`cannot leave out "${unknown}"; ${LEFT_OUT.join(', ')} can be left out`);
   return WORKLOADS.filter(({ name }) => only.length === 0 || only.includes(name));
 }
 
@@ -99,10 +103,9 @@ class ReplicationBench {
   }
 
   memoryRows(): Row[] {
-    const { cluster } = this.#places;
     return [
-      single('memory of the replicator on the primary, peak', 'MiB', [replicatorPeakMib(cluster.machine('n1'))]),
-      single('memory of the replicator on the secondary, peak', 'MiB', [replicatorPeakMib(cluster.machine('n2'))]),
+      single('memory of the replicator on the primary, peak', 'MiB', [replicatorPeakMib(this.#places.node('n1'))]),
+      single('memory of the replicator on the secondary, peak', 'MiB', [replicatorPeakMib(this.#places.node('n2'))]),
     ];
   }
 
@@ -156,7 +159,7 @@ class ReplicationBench {
           this.#progress(`${workload.name}, round ${round} of ${this.#options.rounds}, ${place.configuration}: ${text.join(', ')}`);
         } catch (error) {
           // What others cannot do is no reason to stop; what ours cannot do is.
-          if (place.configuration === 'bare' || place.configuration === 'Holdfast') throw error;
+          if (OURS.includes(place.configuration)) throw error;
           failed.add(place);
           this.notes.push(`${place.configuration} failed at "${workload.name}": ${messageOf(error)}`);
         }
@@ -191,10 +194,20 @@ function rowsOf({ figure, series }: Measured): Row[] {
   const rows: Row[] = [];
   for (const configuration of SHOWN) {
     const values = series.get(configuration);
-    if (values === undefined || configuration === 'Holdfast') continue;
+    if (values === undefined || configuration.startsWith('Holdfast')) continue;
     rows.push(comparison(name, unit, ours, { name: configuration, values }, targets[configuration]));
   }
-  return rows.length > 0 ? rows : [single(name, unit, ours)];
+  return [...(rows.length > 0 ? rows : [single(name, unit, ours)]), ...writtenBackRows({ figure, series })];
+}
+
+/** What `sync="fsync"` is measured against: what acknowledges as it does. No promises: those are made for the default. */
+function writtenBackRows({ figure, series }: Measured): Row[] {
+  const ours = series.get('Holdfast fsync');
+  if (ours === undefined) return [];
+  return (['bare', 'GlusterFS'] as const).flatMap((name) => {
+    const values = series.get(name);
+    return values === undefined ? [] : [comparison(`${figure.name}; sync="fsync"`, figure.unit, ours, { name, values })];
+  });
 }
 
 /** For people: one line per figure, one column per configuration, and the promises that concern it. */

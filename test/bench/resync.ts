@@ -59,7 +59,7 @@ export async function benchResync(options: ResyncBenchOptions, progress: (text: 
   if (stranger !== undefined) throw new Error(`no part "${stranger}"; there are ${Object.keys(PARTS).join(', ')}`);
   const missing = options.withRsync ? await provide(['rsync'], progress) : [];
   const trees = (options.files + options.files / 10) * 3;
-  const bytes = Math.max(trees * SMALL_FILE_BYTES, options.mixedMib * MIB * 3);
+  const bytes = Math.max(trees * SMALL_FILE_BYTES, options.mixedMib * MIB * (1 + 2 * options.rounds));
   const folder = new WorkFolder(options.directory, { bytes, objects: Math.ceil(trees * 1.1) });
   const bench = new ResyncBench(folder.path, options, options.withRsync && missing.length === 0, progress);
   try {
@@ -197,7 +197,10 @@ class ResyncBench {
     }
   }
 
-  /** Everything, to an empty secondary, beside `cp -a` on the same disk. Both end when the copy is on the disk. */
+  /**
+   * Everything, to an empty secondary, beside `cp -a` on the same disk. Both end when the copy is on the disk. No copy is removed before
+   * the last is made: an ext4 without a journal searches long for an inode that was not freed a moment ago.
+   */
   async fullCopy(): Promise<Row[]> {
     const { rounds, mixedMib } = this.#options;
     const source = join(this.#folder, 'mixed');
@@ -205,13 +208,14 @@ class ResyncBench {
     this.#progress(`made a tree of ${mixedMib} MiB in ${made.toFixed(1)} s`);
     const ours: number[] = [];
     const copied: number[] = [];
+    const copies: string[] = [];
     for (let round = 1; round <= rounds; round += 1) {
       const base = join(this.#folder, `full-${round}`);
       await run(['sync', '-f', this.#folder]);
       const copy = `${base}-copy`;
+      copies.push(base, copy);
       const { seconds } = await timed(['sh', '-c', 'cp -a "$1" "$2" && sync -f "$2"', 'copy', source, copy]);
       copied.push((mixedMib * MIB) / 1e6 / seconds);
-      await run(['rm', '-rf', copy]);
       const tree = await ReplicatedTree.create(base);
       try {
         renameSync(source, join(tree.pathOf('n1'), 'mixed'));
@@ -221,11 +225,10 @@ class ResyncBench {
       } finally {
         await tree.close();
         renameSync(join(tree.pathOf('n1'), 'mixed'), source);
-        await run(['rm', '-rf', base]);
       }
       this.#progress(`full copy, round ${round} of ${rounds}: ${ours.at(-1)?.toFixed(0)} MB/s, cp -a ${copied.at(-1)?.toFixed(0)} MB/s`);
     }
-    await run(['rm', '-rf', source]);
+    await run(['rm', '-rf', source, ...copies]);
     const name = `full synchronisation of ${mixedMib} MiB`;
     return [comparison(name, 'MB/s', ours, { name: 'cp -a + sync', values: copied }, { atLeast: COPY_RATIO_MIN })];
   }

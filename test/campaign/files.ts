@@ -3,6 +3,8 @@
  * promised; who listens is outside of the nodes and remembers. In the end the same program checks all of it.
  */
 import { fileURLToPath } from 'node:url';
+import { HoldfastError } from '@holdfast/sdk';
+import { packageOf, provide, type Program } from '../bench/packages.js';
 import { APPLICATIONS, withMacros } from '../demo/applications.js';
 import { compareNodes } from '../demo/still.js';
 import { LabCluster } from '../lab/cluster.js';
@@ -11,7 +13,14 @@ import type { RunningCommand } from '../lab/running-command.js';
 import { cutPower, type CampaignOptions, type CampaignOutcome, type Load } from './power-cuts.js';
 
 const PROGRAM = fileURLToPath(new URL('./load-client.js', import.meta.url));
-export const LOADS = ['sqlite', 'git', 'maildir'] as const;
+export const LOADS = ['sqlite', 'git', 'maildir', 'qemu-img'] as const;
+/** Programs that they need. */
+const NEEDED: Readonly<Record<(typeof LOADS)[number], readonly Program[]>> = {
+  sqlite: ['sqlite3'],
+  git: ['git'],
+  maildir: [],
+  'qemu-img': ['qemu-img'],
+};
 const MORE_MS = 90_000;
 const WATCH_MS = 100;
 const CHECK_MS = 300_000;
@@ -67,6 +76,11 @@ class FileLoad implements Load {
 
 export async function fileCampaign(kind: (typeof LOADS)[number], options: CampaignOptions): Promise<CampaignOutcome> {
   if (LEDGER === undefined) throw new Error('no ledger in the catalogue of the demo');
+  const missing = await provide(NEEDED[kind], options.progress);
+  if (missing.length > 0) {
+    const packages = missing.map(packageOf).join(' ');
+    throw new HoldfastError('HF_CAMPAIGN_PROGRAM', `${missing.join(', ')} cannot be installed; apt-get install ${packages}`);
+  }
   const cluster = await LabCluster.create({
     module: LEDGER.module,
     directories: [LEDGER.directory],

@@ -7,15 +7,11 @@ import { execFileSync, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { LoadKind } from './load-kind.js';
+import { qemuLoad } from './qemu-load.js';
 
 const [action = '', kind = '', directory = '', first = '0'] = process.argv.slice(2);
 const KEPT_MESSAGES = 50;
-
-interface LoadKind {
-  /** One promise after the other, as what is printed behind `promised`. */
-  readonly work: (isEnding: () => boolean) => Promise<void>;
-  readonly check: (promised: readonly string[]) => void;
-}
 
 const say = (text: string): void => {
   fs.writeSync(1, `${text}\n`);
@@ -128,7 +124,8 @@ const maildir: LoadKind = {
   },
 };
 
-const KINDS: Readonly<Record<string, LoadKind>> = { sqlite, git, maildir };
+const qemu = qemuLoad(directory, Number(first), { say, promise, lost, syncPath });
+const KINDS: Readonly<Record<string, LoadKind>> = { sqlite, git, maildir, 'qemu-img': qemu };
 const chosen = KINDS[kind];
 if (chosen === undefined) throw new Error(`no load "${kind}"`);
 if (action === 'check') {

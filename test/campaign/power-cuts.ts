@@ -29,7 +29,7 @@ const RECOVERY_MS = 120_000;
 const VICTIMS = ['primary', 'secondary', 'both'] as const;
 
 /** Numbers from 0 to 1 that a seed repeats (mulberry32). */
-function randomFrom(seed: number): () => number {
+export function randomFrom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

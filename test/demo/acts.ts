@@ -26,7 +26,12 @@ const RECOVERY_MS = 60_000;
 
 type Act = (stage: Stage, primary: string, secondary: string) => Promise<void>;
 
-const ACTS: readonly { readonly name: string; readonly act: Act }[] = [
+interface NamedAct {
+  readonly name: string;
+  readonly act: Act;
+}
+
+const ACTS: readonly NamedAct[] = [
   {
     name: 'power-cut',
     act: async ({ cluster, announce }, primary, secondary) => {
@@ -73,11 +78,51 @@ const ACTS: readonly { readonly name: string; readonly act: Act }[] = [
   },
 ];
 
-/** Plays all acts. The client's outages are attributed to the act during which they ended. */
-export async function playActs(stage: Stage): Promise<ActResult[]> {
+/** Longer than a primary holds its writes without a decision. */
+const UNDECIDED_MS = 60_000;
+
+/** Network cuts, with a witness that both nodes reach, or only one. */
+const PARTITION: readonly NamedAct[] = [
+  {
+    name: 'nodes-cut',
+    act: async ({ cluster, announce }, primary, secondary) => {
+      announce(`the network between ${primary} and ${secondary} is cut; both still reach the witness and the client`);
+      await cluster.lab.network.cut(primary, secondary);
+      await cluster.waitFor({ [primary]: 'ALONE Ready', [secondary]: 'WAIT NotReady' }, RECOVERY_MS);
+    },
+  },
+  { name: 'healed', act: heal },
+  {
+    name: 'primary-cut',
+    act: async ({ cluster, announce }, primary, secondary) => {
+      announce(`${primary}, the primary, is cut off from everything: its writes wait, it is not allowed to go on, and stops`);
+      await cluster.lab.network.isolate(primary);
+      await cluster.waitFor({ [secondary]: 'ALONE Ready' }, RECOVERY_MS);
+      await cluster.waitFor({ [primary]: 'WAIT NotReady' }, UNDECIDED_MS);
+    },
+  },
+  { name: 'healed again', act: heal },
+];
+
+async function heal({ cluster, announce }: Stage): Promise<void> {
+  const alone = cluster.primary() ?? '';
+  const other = alone === 'n1' ? 'n2' : 'n1';
+  announce(`the network is whole again: ${other} follows by itself`);
+  await cluster.lab.network.heal();
+  await cluster.waitFor({ [alone]: 'PRIM Ready', [other]: 'SECOND Ready' }, RECOVERY_MS);
+}
+
+/** What `--act` takes. */
+export const PLAYS: Readonly<Record<string, { readonly acts: readonly NamedAct[]; readonly witness: boolean }>> = {
+  all: { acts: ACTS, witness: false },
+  partition: { acts: PARTITION, witness: true },
+};
+
+/** Plays acts. The client's outages are attributed to the act during which they ended. */
+export async function playActs(stage: Stage, acts: readonly NamedAct[] = ACTS): Promise<ActResult[]> {
   const results: ActResult[] = [];
   const known = new Set(resyncs(stage.cluster));
-  for (const { name, act } of ACTS) {
+  for (const { name, act } of acts) {
     await calm(stage);
     const [primary, secondary] = stage.cluster.primary() === 'n2' ? ['n2', 'n1'] : ['n1', 'n2'];
     const beganMs = monotonicMs();

@@ -9,7 +9,8 @@ import { parseArgs } from 'node:util';
 import { HoldfastError, messageOf } from '@holdfast/sdk';
 import { HOLDFAST, LabCluster } from '../lab/cluster.js';
 import { missingPackages } from '../lab/tools.js';
-import { playActs, type ActResult } from './acts.js';
+import { LabWitness } from '../lab/witness.js';
+import { PLAYS, playActs, type ActResult } from './acts.js';
 import { WorkloadClient } from '../lab/workload-client.js';
 import { APPLICATIONS, VIRTUAL_IP, withMacros, type Application } from './applications.js';
 import { compareNodes } from './still.js';
@@ -17,6 +18,7 @@ import { Timeline } from './timeline.js';
 
 /** Shorter gaps are the application's ordinary latency on a busy machine. */
 const OUTAGE_MS_MIN = 150;
+const WITNESS_MS = 30_000;
 const POSTGRESQL_DEFAULTS = '/etc/postgresql-common/createcluster.conf';
 
 const HELP = `Usage: npm run demo -- [options]
@@ -25,6 +27,7 @@ Brings up two nodes and a client on this machine (namespaces; root is needed, no
 power cut, failback, swap, stop and start under a client that writes all the time.
 
   --app ledger|postgresql   application to protect (default: ledger; postgresql installs Debian's postgresql-15 when missing)
+  --act all|partition       partition: network cuts with a witness that excludes two primaries (default: all)
   --json                    one JSON object as the last line: ok, acknowledged, lost, identical, acts
   --keep                    leave the cluster up at the end until Ctrl-C, and say how to look at it
   --calm SECONDS            how long the client writes undisturbed around each act (default: 1.5)
@@ -36,6 +39,7 @@ Exit status: 0 nothing lost and both copies identical, 1 otherwise.
 
 interface Options {
   readonly application: Application;
+  readonly play: (typeof PLAYS)[string];
   readonly json: boolean;
   readonly keep: boolean;
   readonly calmMs: number;
@@ -47,6 +51,7 @@ function optionsOf(argv: readonly string[]): Options | undefined {
     args: [...argv],
     options: {
       app: { type: 'string', default: 'ledger' },
+      act: { type: 'string', default: 'all' },
       json: { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
       calm: { type: 'string', default: '1.5' },
@@ -59,9 +64,13 @@ function optionsOf(argv: readonly string[]): Options | undefined {
   if (application === undefined) {
     throw new HoldfastError('HF_DEMO_APPLICATION', `--app ${values.app} is unknown; there are ${Object.keys(APPLICATIONS).join(' and ')}`);
   }
+  const play = PLAYS[values.act];
+  if (play === undefined) {
+    throw new HoldfastError('HF_DEMO_ACT', `--act ${values.act} is unknown; there are ${Object.keys(PLAYS).join(' and ')}`);
+  }
   const calmMs = Number(values.calm) * 1000;
   if (!(calmMs > 0)) throw new HoldfastError('HF_DEMO_CALM', `--calm ${values.calm} is not a number of seconds`);
-  return { application, json: values.json, keep: values.keep, calmMs, ...(values.logs === undefined ? {} : { logs: values.logs }) };
+  return { application, play, json: values.json, keep: values.keep, calmMs, ...(values.logs === undefined ? {} : { logs: values.logs }) };
 }
 
 /** @throws HoldfastError HF_DEMO_INSTALL naming what to install by hand */
@@ -101,7 +110,10 @@ async function perform(options: Options, timeline: Timeline): Promise<Outcome> {
   const cluster = await LabCluster.create({
     module: application.module,
     directories: [application.directory],
-    edit: (xml) => withMacros(xml, application.macros),
+    edit: (xml) => {
+      const text = withMacros(xml, application.macros);
+      return options.play.witness ? LabWitness.element(text) : text;
+    },
     onObservation: (observation) => {
       timeline.observe(observation);
     },
@@ -113,7 +125,9 @@ async function perform(options: Options, timeline: Timeline): Promise<Outcome> {
   process.once('SIGINT', end);
   process.once('SIGTERM', end);
   try {
+    const witness = options.play.witness ? await LabWitness.start(cluster) : undefined;
     await cluster.startBoth();
+    await witness?.waitUntilCountedOn(['n1', 'n2'], WITNESS_MS);
     const workload = WorkloadClient.start(cluster.lab.client, application.service, { host: VIRTUAL_IP, outageMs: OUTAGE_MS_MIN });
     const ticker = setInterval(() => {
       timeline.progress(`${workload.acknowledged} writes acknowledged`);
@@ -121,7 +135,8 @@ async function perform(options: Options, timeline: Timeline): Promise<Outcome> {
     const announce = (text: string): void => {
       timeline.announce(text);
     };
-    const acts = await playActs({ cluster, workload, announce, calmMs: options.calmMs }).finally(() => {
+    const stage = { cluster, workload, announce, calmMs: options.calmMs };
+    const acts = await playActs(stage, options.play.acts).finally(() => {
       clearInterval(ticker);
     });
     const { acknowledged, lost, lostExamples, problem } = await workload.finish();

@@ -1,6 +1,7 @@
 /** The cluster of most end-to-end tests: the ledger of the catalogue on two nodes, with a client. */
 import { APPLICATIONS, VIRTUAL_IP, withMacros, type Application } from '../demo/applications.js';
 import { LabCluster, type ClusterOptions } from '../lab/cluster.js';
+import type { Lab } from '../lab/lab.js';
 import type { LabMachine } from '../lab/machine.js';
 import { waitFor } from '../lab/deadline.js';
 import { WorkloadClient } from '../lab/workload-client.js';
@@ -11,16 +12,24 @@ export const LEDGER: Application = (() => {
   return application;
 })();
 
-export function ledgerCluster(options: Partial<ClusterOptions> = {}): Promise<LabCluster> {
-  const keepLogs = process.env['HOLDFAST_TEST_LOGS'];
+function ledgerOptions(options: Partial<ClusterOptions>): ClusterOptions {
   const { edit, ...rest } = options;
-  return LabCluster.create({
+  return {
     module: LEDGER.module,
     directories: [LEDGER.directory],
     edit: (xml) => (edit ?? ((text) => text))(withMacros(xml, LEDGER.macros)),
-    ...(keepLogs === undefined ? {} : { keepLogs }),
     ...rest,
-  });
+  };
+}
+
+export function ledgerCluster(options: Partial<ClusterOptions> = {}): Promise<LabCluster> {
+  const keepLogs = process.env['HOLDFAST_TEST_LOGS'];
+  return LabCluster.create(ledgerOptions({ ...(keepLogs === undefined ? {} : { keepLogs }), ...options }));
+}
+
+/** The same module, with the same address, on some machines of a lab. */
+export function ledgerClusterWithin(lab: Lab, nodes: readonly string[]): Promise<LabCluster> {
+  return LabCluster.within(lab, nodes, ledgerOptions({}));
 }
 
 export function ledgerClient(cluster: LabCluster): WorkloadClient {

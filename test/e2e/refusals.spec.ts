@@ -102,6 +102,33 @@ describe('refusals', () => {
     await cluster.waitFor({ n1: 'PRIM Ready', n2: 'SECOND Ready' }, RECOVERY_MS);
   });
 
+  it('starts on a node whose disk is full, and synchronises it when there is room', async () => {
+    const node = cluster.machine('n2');
+    await cluster.agent('n2')?.stop(60_000);
+    await cluster.waitFor({ n1: 'ALONE Ready' }, RECOVERY_MS);
+    await node.exec([
+      'sh',
+      '-c',
+      'dd if=/dev/zero of=/srv/filler bs=1M 2>/dev/null; dd if=/dev/zero of=/srv/filler2 bs=1k 2>/dev/null; sync',
+    ]);
+    await cluster.startAgent('n2');
+    await waitFor('n2 to be heard', RECOVERY_MS, () => cluster.view('n1')?.peer?.alive === true);
+    await client.waitForMore(100, RECOVERY_MS);
+    await node.run(['rm', '/srv/filler', '/srv/filler2']);
+    await cluster.waitFor({ n1: 'PRIM Ready', n2: 'SECOND Ready' }, RECOVERY_MS);
+  });
+
+  it('loads a module whose data are mounted late as soon as they are there', async () => {
+    const node = cluster.machine('n2');
+    await cluster.agent('n2')?.stop(60_000);
+    await node.run(['mv', LEDGER.directory, '/srv/away']);
+    await cluster.startAgent('n2');
+    await waitFor('the reason', RECOVERY_MS, () => /HF_REPLICATION_DIRECTORY_MISSING/.test(cluster.view('n2')?.reason.text ?? ''));
+    assert.equal(cluster.view('n2')?.phase, 'NOT CONFIGURED');
+    await node.run(['mv', '/srv/away', LEDGER.directory]);
+    await cluster.waitFor({ n1: 'PRIM Ready', n2: 'SECOND Ready' }, RECOVERY_MS);
+  });
+
   it('gives the application the error when the disk of the primary is full, and acknowledges nothing', async () => {
     const node = cluster.machine('n1');
     const full = await node.exec(
@@ -114,6 +141,8 @@ describe('refusals', () => {
     );
     assert.match(full.stdout, /No space left/);
     await waitFor('the ledger to refuse writes', RECOVERY_MS, async () => {
+      // The agent lives on the same disk, and what it tidies up makes room again.
+      await node.exec(['sh', '-c', `cat /dev/zero >>${LEDGER.directory}/filler2`], { timeoutMs: 60_000 });
       const answer = await cluster.lab.client.exec(['curl', '-s', '--max-time', '2', '-d', 'x', `http://${VIRTUAL_IP}:8080/append`]);
       return answer.code !== 0 || /error|No space/i.test(answer.stdout);
     });

@@ -1,5 +1,5 @@
 /**
- * A two-node Holdfast cluster in the lab, set up as its users do: cluster.xml and key by `holdfast cluster config`, the agent in the
+ * A Holdfast cluster in the lab, set up as its users do: cluster.xml and key by `holdfast cluster config`, the agent in the
  * foreground, modules by `holdfast module install` and `module config`. What a node does after its power is back (start the agent) is done
  * here too, as a service manager would.
  */
@@ -30,6 +30,8 @@ export interface ClusterOptions extends Partial<LabOptions> {
   /** Changes userconfig.xml before it is applied. */
   readonly edit?: (xml: string) => string;
   readonly onObservation?: (observation: Observation) => void;
+  /** Added to the environment of the agents. */
+  readonly agentEnvironment?: Readonly<Record<string, string>>;
 }
 
 interface Member {
@@ -46,9 +48,10 @@ export class LabCluster {
   private constructor(
     readonly lab: Lab,
     private readonly options: ClusterOptions,
+    private readonly machines: readonly LabMachine[] = lab.nodes,
   ) {
     this.module = options.module.split('/').at(-1) ?? options.module;
-    for (const machine of lab.nodes) this.members.set(machine.name, { machine });
+    for (const machine of machines) this.members.set(machine.name, { machine });
   }
 
   /** Builds the lab, configures both nodes, starts their agents and installs the module; nothing is started yet. */
@@ -64,25 +67,36 @@ export class LabCluster {
     }
   }
 
+  /** One of several clusters in a lab, which stays its owner's: the same as `create` on some of its machines. */
+  static async within(lab: Lab, names: readonly string[], options: ClusterOptions): Promise<LabCluster> {
+    const cluster = new LabCluster(
+      lab,
+      options,
+      names.map((name) => lab.node(name)),
+    );
+    await cluster.configure();
+    return cluster;
+  }
+
   private async configure(): Promise<void> {
-    const [first, ...others] = this.lab.nodes;
+    const [first, ...others] = this.machines;
     if (first === undefined) throw new HoldfastError('HF_LAB_OPTION', 'a cluster needs nodes');
-    for (const node of this.lab.nodes) await node.writeFile('/etc/holdfast/new/cluster.xml', this.clusterXml());
+    for (const node of this.machines) await node.writeFile('/etc/holdfast/new/cluster.xml', this.clusterXml());
     await this.cli(first.name, ['cluster', 'config', '/etc/holdfast/new/cluster.xml']);
     const key = await first.readFile('/etc/holdfast/cluster.key');
     for (const node of others) {
       await node.writeFile('/etc/holdfast/cluster.key', key, 0o600);
       await this.cli(node.name, ['cluster', 'config', '/etc/holdfast/new/cluster.xml']);
     }
-    for (const node of this.lab.nodes) await this.startAgent(node.name);
-    for (const node of this.lab.nodes) await this.install(node.name);
+    for (const node of this.machines) await this.startAgent(node.name);
+    for (const node of this.machines) await this.install(node.name);
     // What was written from outside is not synced; a power cut in the first seconds would take it away.
-    for (const node of this.lab.nodes) await node.run(['sync']);
+    for (const node of this.machines) await node.run(['sync']);
   }
 
   private clusterXml(): string {
-    const lans = this.lab.nodes[0]?.addresses.map(({ network }, position) => {
-      const nodes = this.lab.nodes.map((node) => `<node name="${node.name}" addr="${node.addresses[position]?.ipv4 ?? ''}"/>`);
+    const lans = this.machines[0]?.addresses.map(({ network }, position) => {
+      const nodes = this.machines.map((node) => `<node name="${node.name}" addr="${node.addresses[position]?.ipv4 ?? ''}"/>`);
       return `<lan name="${position === 0 ? 'default' : `net${network}`}">${nodes.join('')}</lan>`;
     });
     return `<cluster><lans>${(lans ?? []).join('')}</lans></cluster>\n`;
@@ -112,13 +126,26 @@ export class LabCluster {
     return this.member(node).agent;
   }
 
+  private spawnAgent(member: Member): RunningCommand {
+    // Real-time priority is the machine's, not the namespace's: all nodes of a lab share its two cores.
+    const env = { HOLDFAST_REALTIME: 'off', ...this.options.agentEnvironment };
+    const agent = member.machine.spawn([process.execPath, HOLDFAST, 'agent'], { env });
+    member.agent = agent;
+    return agent;
+  }
+
+  /** Starts the agent of a node that was set up before, and does not wait for it: it is there when `view` has something. */
+  launchAgent(node: string): void {
+    const member = this.member(node);
+    delete member.view;
+    this.spawnAgent(member);
+    this.watch(member);
+  }
+
   /** Starts the node's agent and waits until its API answers. */
   async startAgent(node: string): Promise<void> {
     const member = this.member(node);
-    // Real-time priority is the machine's, not the namespace's: all nodes of a lab share its two cores.
-    const env = { HOLDFAST_REALTIME: 'off' };
-    const agent = member.machine.spawn([process.execPath, HOLDFAST, 'agent'], { env });
-    member.agent = agent;
+    const agent = this.spawnAgent(member);
     await waitFor(`the agent of ${node} answers`, 20_000, async () => {
       if (!agent.running) throw new HoldfastError('HF_LAB_COMMAND_ENDED', `the agent of ${node} ended: ${agent.lastOutput(20)}`);
       const health = await member.machine.exec([process.execPath, HOLDFAST, 'module', 'list', '--json']);
@@ -128,10 +155,11 @@ export class LabCluster {
   }
 
   private watch(member: Member): void {
+    member.watch?.endInput();
     const watch = member.machine.spawn([process.execPath, WATCH, this.module]);
     member.watch = watch;
     watch.onLine(({ stream, text }) => {
-      if (stream !== 'stdout') return;
+      if (stream !== 'stdout' || member.watch !== watch) return;
       const view = JSON.parse(text) as ModuleView | null;
       if (view === null) delete member.view;
       else member.view = view;

@@ -32,12 +32,19 @@ perl -e 'open(my $root, "<", $ARGV[0]) or die "$ARGV[0]: $!\\n"; my $flag = pack
   ioctl($root, 0x8004587d, $flag) or die "EXT4_IOC_SHUTDOWN: $!\\n";' "$1"
 kill -KILL "$2"
 `;
+/** $1 mount point. From here on every write of the file system is an I/O error; what was not synced is lost. */
+const FAIL = `
+perl -e 'open(my $root, "<", $ARGV[0]) or die "$ARGV[0]: $!\\n"; my $flag = pack("L", 2);
+  ioctl($root, 0x8004587d, $flag) or die "EXT4_IOC_SHUTDOWN: $!\\n";' "$1"
+`;
 
 /** What a machine does with its disk, whichever kind it is. */
 export interface MachineDisk {
   /** True when others write to the same file system: it cannot lose what was not synced. */
   readonly isShared: boolean;
   losePower(initPid: number): Promise<void>;
+  /** Every write is an I/O error from here on, until the power is cut. */
+  fail(): Promise<void>;
   recover(): Promise<void>;
   close(): void;
   released(): Promise<void>;
@@ -81,6 +88,10 @@ export class Disk implements MachineDisk {
    */
   async losePower(initPid: number): Promise<void> {
     await this.#lab.run(`cutting the power of the disk at ${this.#mountPoint}`, LOSE_POWER, [this.#mountPoint, String(initPid)]);
+  }
+
+  async fail(): Promise<void> {
+    await this.#lab.run(`breaking the disk at ${this.#mountPoint}`, FAIL, [this.#mountPoint]);
   }
 
   /** Mounts the disk again after losePower and the end of the machine; the file system replays its journal. */

@@ -25,6 +25,10 @@ export class FolderDisk implements MachineDisk {
     return Promise.reject(new HoldfastError('HF_LAB_OPTION', `${this.folder} is a folder of the host and loses no writes`));
   }
 
+  fail(): Promise<void> {
+    return Promise.reject(new HoldfastError('HF_LAB_OPTION', `${this.folder} is a folder of the host; its disk cannot fail`));
+  }
+
   async recover(): Promise<void> {
     // The mount lives in the lab and is still there.
   }

@@ -10,7 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { HoldfastError } from '@holdfast/sdk';
 import { LabMachine, type MachineSurroundings } from './machine.js';
 import { LabNetwork } from './network.js';
-import { Supervisor } from './supervisor.js';
+import { RunningCommand } from './running-command.js';
+import { LAB_ENVIRONMENT, Supervisor } from './supervisor.js';
 import { requireTools } from './tools.js';
 import { type LabOptions, planTopology, type Topology } from './topology.js';
 
@@ -95,6 +96,16 @@ export class Lab {
     });
     const title = `Lab with supervisor process ${this.supervisorPid}; "kill ${process.pid}" ends it. To enter a machine, as root:`;
     return [title, ...rows].join('\n');
+  }
+
+  /** Starts a program at the switch, outside of all machines: it sees bridges and ports. It ends with the lab at the latest. */
+  spawnAtSwitch(argv: readonly string[]): RunningCommand {
+    return new RunningCommand(`switch: ${argv[1] ?? ''}`, [...this.#supervisor.entry, ...argv], LAB_ENVIRONMENT);
+  }
+
+  /** Runs a shell script at the switch; stops at the first command that fails. @throws HF_LAB_COMMAND_FAILED */
+  runAtSwitch(title: string, script: string, args: readonly string[] = []): Promise<string> {
+    return this.#supervisor.run(title, script, args);
   }
 
   /** Ends every process of the lab and waits until the kernel has freed its disks. May be called twice. */

@@ -161,6 +161,15 @@ export class LabMachine {
     await disk?.recover();
   }
 
+  /**
+   * The disk fails: every write is an I/O error, what was not synced is lost. A power cut brings a good disk back.
+   * @throws HF_LAB_NODE_OFF
+   */
+  async failDisk(): Promise<void> {
+    this.#powered();
+    await this.#disk?.fail();
+  }
+
   /** Runs a command to its end; a failure is a result, not an error. @throws HF_LAB_NODE_OFF */
   exec(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
     return this.#track(runCommand(this.#argv(argv, options.cwd), { ...LAB_ENVIRONMENT, ...options.env }, options));

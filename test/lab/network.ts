@@ -3,8 +3,10 @@
  * is on. Faults are applied on the switch's side, so that the machine under test cannot tell them from real ones: frames are dropped
  * between two ports (nftables on the bridge, both link lights stay on) or the cable is pulled (the machine sees no carrier).
  */
+import { fileURLToPath } from 'node:url';
 import { HoldfastError } from '@holdfast/sdk';
-import type { Supervisor } from './supervisor.js';
+import { RunningCommand } from './running-command.js';
+import { LAB_ENVIRONMENT, type Supervisor } from './supervisor.js';
 import type { MachineAddress, MachinePlan, Topology } from './topology.js';
 import { requireFaultTools } from './tools.js';
 
@@ -15,8 +17,8 @@ export interface CutOptions {
   readonly network?: number;
   /** Share of the frames that is dropped, 1 to 100. Default 100. */
   readonly lossPercent?: number;
-  /** Only packets to this port, for example only heartbeats. Default: everything. */
-  readonly only?: { readonly protocol: 'udp' | 'tcp'; readonly port: number };
+  /** Only packets to this port, for example only heartbeats; with `answersToo` also those from it. Default: everything. */
+  readonly only?: { readonly protocol: 'udp' | 'tcp'; readonly port: number; readonly answersToo?: boolean };
 }
 
 /**
@@ -30,6 +32,32 @@ nsenter --target "$3" --net sh -euc 'for file in /proc/sys/net/ipv6/conf/*/accep
 [ "$4" = host ] || nsenter --target "$3" --net sh -euc '
   echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
 `;
+/** $1 port: makes the piece of cable between the relay, which has the end `$1p`, and the bridge. */
+const PREPARE_SPLICE = `
+ip link add name "$1t" type veth peer name "$1p"
+for end in "$1t" "$1p"; do echo 1 >"/proc/sys/net/ipv6/conf/$end/disable_ipv6"; done
+ip link set "$1p" up
+`;
+/** $1 port, $2 bridge: the machine's cable ends at `$1s` from here on, and the new piece is the port. The relay runs already. */
+const SPLICE = `
+ip link set "$1" nomaster down
+ip link set "$1" name "$1s"
+ip link set "$1t" name "$1"
+echo 1 >"/proc/sys/net/ipv6/conf/$1s/disable_ipv6"
+ip link set "$1s" up
+ip link set "$1" master "$2" up
+`;
+/** $1 port, $2 bridge. The machine may have lost its power meanwhile. */
+const UNSPLICE = `
+ip link del "$1t" 2>/dev/null || :
+[ -e "/sys/class/net/$1s" ] || exit 0
+ip link del "$1"
+ip link set "$1s" down
+ip link set "$1s" name "$1"
+ip link set "$1" master "$2" up
+`;
+const SLOW_CABLE = fileURLToPath(new URL('./slow-cable.js', import.meta.url));
+const SLOW_START_MS = 10_000;
 const SET_RULES = 'printf "%s" "$1" | nft -f -';
 
 export class LabNetwork {
@@ -37,6 +65,7 @@ export class LabNetwork {
   readonly #machines: ReadonlyMap<string, MachinePlan>;
   readonly #rules = new Set<string>();
   readonly #unplugged = new Set<string>();
+  readonly #slow = new Map<string, { readonly bridge: string; readonly relay: RunningCommand }>();
 
   constructor(lab: Supervisor, topology: Topology) {
     this.#lab = lab;
@@ -58,11 +87,13 @@ export class LabNetwork {
    */
   async cut(a: string, b: string, options: CutOptions = {}): Promise<void> {
     const direction = options.direction ?? 'both';
-    const match = matchOf(options);
+    const matches = matchesOf(options);
     const pairs = this.#portPairs(a, b, options.network);
     for (const [portA, portB] of pairs) {
-      if (direction !== 'b-to-a') this.#rules.add(`iifname "${portA}" oifname "${portB}" ${match}drop`);
-      if (direction !== 'a-to-b') this.#rules.add(`iifname "${portB}" oifname "${portA}" ${match}drop`);
+      for (const match of matches) {
+        if (direction !== 'b-to-a') this.#rules.add(`iifname "${portA}" oifname "${portB}" ${match}drop`);
+        if (direction !== 'a-to-b') this.#rules.add(`iifname "${portB}" oifname "${portA}" ${match}drop`);
+      }
     }
     await this.#applyRules();
   }
@@ -87,8 +118,30 @@ export class LabNetwork {
     await this.#setLinks(this.#ports(machine, options.network), 'up');
   }
 
+  /**
+   * Makes a machine's cables slow, on one network or on all: every frame is late, by `delayMs` and at most `jitterMs` more or less. The
+   * machine sees no carrier for a moment. A power cut brings a cable back that is not slow.
+   */
+  async slow(machine: string, options: { readonly delayMs: number; readonly jitterMs: number; readonly network?: number }): Promise<void> {
+    for (const { port, network } of this.#ports(machine, options.network)) {
+      if (this.#slow.has(port)) continue;
+      await this.#lab.run(`preparing the cable of ${port}`, PREPARE_SPLICE, [port]);
+      const words = [SLOW_CABLE, port, `${port}p`, String(options.delayMs), String(options.jitterMs)];
+      const relay = new RunningCommand(`slow cable of ${port}`, [...this.#lab.entry, process.execPath, ...words], LAB_ENVIRONMENT);
+      this.#slow.set(port, { bridge: `br${network}`, relay });
+      await relay.waitForLine(/^ready$/, SLOW_START_MS);
+      await this.#lab.run(`splicing the cable of ${port}`, SPLICE, [port, `br${network}`]);
+    }
+  }
+
   /** Ends all faults. */
   async heal(): Promise<void> {
+    for (const [port, { bridge, relay }] of this.#slow) {
+      relay.kill();
+      await relay.finished;
+      await this.#lab.run(`joining the cable of ${port}`, UNSPLICE, [port, bridge]);
+    }
+    this.#slow.clear();
     this.#rules.clear();
     await this.#applyRules();
     const ports = [...this.#unplugged].map((port) => ({ port }));
@@ -118,7 +171,11 @@ export class LabNetwork {
   /** Takes away the cables of a machine without power; the kernel would do the same, but later. */
   async disconnect(machine: MachinePlan): Promise<void> {
     const ports = machine.addresses.map((address) => address.port);
-    await this.#lab.run(`disconnecting ${machine.name}`, 'for port; do ip link del "$port" 2>/dev/null || :; done', ports);
+    await this.#lab.run(
+      `disconnecting ${machine.name}`,
+      'for port; do for name in "$port" "$port"s; do ip link del "$name" 2>/dev/null || :; done; done',
+      ports,
+    );
   }
 
   async #applyRules(): Promise<void> {
@@ -165,9 +222,10 @@ export class LabNetwork {
   }
 }
 
-function matchOf({ lossPercent = 100, only }: CutOptions): string {
-  const port = only === undefined ? '' : `${only.protocol} dport ${only.port} `;
-  return lossPercent === 100 ? port : `${port}numgen random mod 100 < ${lossPercent} `;
+function matchesOf({ lossPercent = 100, only }: CutOptions): string[] {
+  const ends = only === undefined ? [] : only.answersToo === true ? ['dport', 'sport'] : ['dport'];
+  const ports = only === undefined ? [''] : ends.map((end) => `${only.protocol} ${end} ${only.port} `);
+  return ports.map((port) => (lossPercent === 100 ? port : `${port}numgen random mod 100 < ${lossPercent} `));
 }
 
 function lines(commands: readonly string[]): string {

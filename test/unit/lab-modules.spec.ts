@@ -115,15 +115,15 @@ describe('application modules', function () {
       await module.start();
       await module.start();
       assert.deepEqual(names(), ['ledger']);
-      assert.deepEqual(await append('first'), { sequence: 1 });
+      assert.deepEqual(await append('first'), { sequence: 1, node: 'n1' });
       await module.stop();
       assert.deepEqual(names(), []);
       await module.stop();
       await module.start();
-      assert.deepEqual(await append('second'), { sequence: 2 });
+      assert.deepEqual(await append('second'), { sequence: 2, node: 'n1' });
       await kill('ledger');
       await module.start();
-      assert.deepEqual(await append('third'), { sequence: 3 });
+      assert.deepEqual(await append('third'), { sequence: 3, node: 'n1' });
       await node.run(['pkill', '-STOP', '-x', 'ledger']);
       await module.forceStop();
       assert.deepEqual(names(), []);
@@ -135,7 +135,7 @@ describe('application modules', function () {
     it('cuts a torn end, and does not start from a damaged file', async () => {
       await writeFile(node.path(file), '1\ta\n2\tb\n3\ttor');
       await module.start();
-      assert.deepEqual(await append('c'), { sequence: 3 });
+      assert.deepEqual(await append('c'), { sequence: 3, node: 'n1' });
       assert.equal(await node.readFile(file), '1\ta\n2\tb\n3\tc\n');
       await module.stop();
       await appendFile(node.path(file), Buffer.alloc(300_000));

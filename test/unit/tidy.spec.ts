@@ -257,7 +257,7 @@ describe('tidy: words', () => {
     const bad = [`cd ${WORK}main`, `"${HOME}me/x"`, `see ${ROOT}.npmrc`, `${BRIEF}x.md`];
     refuses(machinePaths, 'README.md', bad);
     refuses(machinePaths, 'core/src/x.ts', bad);
-    accepts(machinePaths, 'README.md', ['/var/lib/holdfast/work/x', `https://host${HOME}x`, `\${folder}${WORK}x`, `.${WORK}x`]);
+    accepts(machinePaths, 'README.md', [`/var/lib/holdfast${WORK}x`, `https://host${HOME}x`, `\${folder}${WORK}x`, `.${WORK}x`]);
   });
 
   it('refuses a lock file that is tied to a registry', () => {

@@ -1,12 +1,16 @@
 /** `holdfast agent`: the agent itself, in the foreground, as the service manager runs it. */
-import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { loadCore } from '../core.js';
 import type { ExitCode } from '../exit-code.js';
-import { collected } from '../options.js';
+import { collected, parsePlace } from '../options.js';
+import { productPlugins } from '../product-plugins.js';
 import { Session } from '../session.js';
+import { untilSignal } from '../signals.js';
+
+/** What scripts of modules find in SAFE. */
+const TOOLS = fileURLToPath(new URL('../../../safe', import.meta.url));
 
 interface AgentCommandOptions {
   readonly plugins?: readonly string[];
@@ -25,7 +29,7 @@ export function addAgentCommand(program: Command, exit: ExitCode): void {
     .addOption(new Option('--plugins <folder>', "folder of plug-ins, repeatable (default: the product's own)").argParser(collected))
     .addOption(
       new Option('--listen <host:port>', 'where the API of this machine listens')
-        .argParser(parseListen)
+        .argParser(parsePlace)
         .default({ host: '127.0.0.1', port: 9010 }, '127.0.0.1:9010'),
     )
     .addOption(new Option('--log-level <level>', 'diagnostics on stderr').choices(['debug', 'info', 'warn', 'error']).default('info'))
@@ -45,30 +49,11 @@ export function addAgentCommand(program: Command, exit: ExitCode): void {
         stateDirectory: resolve(stateDir),
         pluginDirectories: (options.plugins ?? productPlugins()).map((folder) => resolve(folder)),
         listen: options.listen,
+        toolDirectory: TOOLS,
         logLevel: options.logLevel,
       });
       // A second signal ends the process at once: the handlers are gone by then.
       await signalled;
       await agent.close();
     });
-}
-
-/** The folder beside this package in the product's tree. */
-function productPlugins(): readonly string[] {
-  const folder = fileURLToPath(new URL('../../../../plugins', import.meta.url));
-  return existsSync(folder) ? [folder] : [];
-}
-
-function untilSignal(): Promise<void> {
-  return new Promise((done) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => done());
-  });
-}
-
-function parseListen(text: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  if (host === undefined || port > 65_535) throw new InvalidArgumentError('Write it like 127.0.0.1:9010 or [::1]:9010.');
-  return { host, port };
 }

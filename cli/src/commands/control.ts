@@ -9,6 +9,7 @@ import { commandGoal, waitFor } from '../wait.js';
 const WAIT_SECONDS_DEFAULT = 600;
 
 interface ControlOptions extends ModuleOption {
+  readonly image?: boolean;
   readonly wait?: boolean;
   readonly timeout: number;
   readonly identity?: string;
@@ -16,6 +17,9 @@ interface ControlOptions extends ModuleOption {
 
 interface VerbHelp {
   readonly verb: Verb;
+  /** Of the command, when it is not the verb. */
+  readonly name?: string;
+  readonly options?: VerbOptions;
   readonly summary: string;
   readonly description: string;
   readonly mode?: 'fullsync' | 'nosync';
@@ -25,12 +29,16 @@ const VERBS: readonly VerbHelp[] = [
   {
     verb: 'start',
     summary: 'start a module',
-    description: 'Starts the module on this node. The nodes decide by themselves who becomes primary: the one with the newer data.',
+    description:
+      'Starts the module on this node. The nodes of a mirror decide by themselves who becomes primary: the one with the newer data. ' +
+      'In a farm, the node takes its share of the traffic once its application runs.',
   },
   {
     verb: 'stop',
     summary: 'stop a module',
-    description: 'Stops the module on this node. If it serves here and the other node is synchronised, that one takes over.',
+    description:
+      'Stops the module on this node. If it serves here and the other node is synchronised, that one takes over; in a farm, the ' +
+      'others take its share before the application ends.',
   },
   {
     verb: 'restart',
@@ -53,7 +61,9 @@ const VERBS: readonly VerbHelp[] = [
     summary: 'start a module as primary',
     description:
       'Starts the module on this node as primary, whatever is known about its data: for the very first start, or when the administrator ' +
-      'knows better. What the other node wrote meanwhile is given up. With fullsync, the other node gets a whole copy.',
+      'knows better. What the other node wrote meanwhile is given up. With fullsync, the other node gets a whole copy. ' +
+      'With --image, a copy that was only partly synchronised is put back to what it was before, where the file system ' +
+      'allows it (see state -v).',
     mode: 'fullsync',
   },
   {
@@ -65,17 +75,36 @@ const VERBS: readonly VerbHelp[] = [
       'what changed.',
     mode: 'fullsync',
   },
+  {
+    verb: 'prim',
+    name: 'primforce',
+    options: { force: true },
+    summary: 'start a module as primary, whatever its copy is',
+    description:
+      'Like prim, but also on a copy that was only partly synchronised, and although the witness let the other node go on. ' +
+      'What is missing is lost. The last resort when the other node never comes back.',
+  },
+  {
+    verb: 'second',
+    name: 'secondforce',
+    options: { fullsync: true },
+    summary: 'start a module as secondary, and give its copy up',
+    description: 'The same as second fullsync, under the name that existing scripts use.',
+  },
 ];
 
 export function addControlCommands(program: Command, exit: ExitCode): void {
   for (const help of VERBS) addControlCommand(program, exit, help);
 }
 
-function addControlCommand(program: Command, exit: ExitCode, { verb, summary, description, mode }: VerbHelp): void {
+function addControlCommand(program: Command, exit: ExitCode, help: VerbHelp): void {
+  const { verb, summary, description, mode } = help;
+  const name = help.name ?? verb;
   const command = program
-    .command(verb)
+    .command(name)
     .summary(summary)
     .description(`${description} Returns when the command is taken; with --wait, when it is done.`);
+  if (verb === 'prim') command.option('--image', 'put a partial copy back to what it was before the resync that did not finish');
   if (mode !== undefined) {
     command.addArgument(new Argument(`[${mode}]`, mode === 'fullsync' ? 'copy everything' : 'without synchronisation').choices([mode]));
   }
@@ -84,15 +113,17 @@ function addControlCommand(program: Command, exit: ExitCode, { verb, summary, de
     .addOption(new Option('--wait', 'wait until it is done; shows progress on a terminal'))
     .addOption(timeoutOption(WAIT_SECONDS_DEFAULT))
     .addOption(new Option('-i, --identity <who>', 'marks an automatic action, which counts in maxloop'))
-    .addHelpText('after', `\nExamples:\n  holdfast ${verb} -m ledger\n  holdfast -H node2 ${verb} -m ledger --wait --timeout 120`)
+    .addHelpText('after', `\nExamples:\n  holdfast ${name} -m ledger\n  holdfast -H node2 ${name} -m ledger --wait --timeout 120`)
     .action(async (...parameters: unknown[]) => {
       const self = parameters.at(-1) as Command;
       const options = self.opts<ControlOptions>();
       const session = Session.of(self, exit);
       const module = moduleOf(options);
       const verbOptions: VerbOptions = {
+        ...help.options,
         ...(self.args[0] === 'fullsync' ? { fullsync: true } : {}),
         ...(self.args[0] === 'nosync' ? { nosync: true } : {}),
+        ...(options.image === true ? { image: true } : {}),
         ...(options.identity === undefined ? {} : { identity: options.identity }),
       };
       await session.each(

@@ -1,8 +1,10 @@
-/** `holdfast module …`: install, list, configure, uninstall. */
+/** `holdfast module …`: install, list, uninstall, forget a damaged state; what is about configurations is in configuration.ts. */
 import { resolve } from 'node:path';
+import { HoldfastError } from '@holdfast/sdk';
 import { type Command, Option } from 'commander';
 import type { ExitCode } from '../exit-code.js';
-import { type ModuleOption, moduleOf, moduleOption, naturalNumber } from '../options.js';
+import { addConfigurationCommands } from './configuration.js';
+import { naturalNumber } from '../options.js';
 import { Session } from '../session.js';
 import { printable } from '../terminal.js';
 
@@ -15,10 +17,10 @@ interface InstallOptions {
 export function addModuleCommands(program: Command, exit: ExitCode): void {
   const module = program
     .command('module')
-    .summary('install, list, configure, uninstall modules')
+    .summary('install, configure, list, uninstall modules')
     .description('Application modules: module.json, conf/userconfig.xml and scripts in a folder.');
   addInstall(module, exit);
-  addConfig(module, exit);
+  addConfigurationCommands(module, exit, 'module');
   module
     .command('list')
     .description('Lists the modules that are installed on this node.')
@@ -54,6 +56,35 @@ export function addModuleCommands(program: Command, exit: ExitCode): void {
         () => `${options.module} is uninstalled`,
       );
     });
+  addForgetState(module, exit);
+}
+
+function addForgetState(module: Command, exit: ExitCode): void {
+  module
+    .command('forget-state')
+    .summary('give up a state that cannot be read')
+    .description(
+      'Only of a module that is refused because the files of its state are damaged or missing (HF_STATE_DAMAGED), when no intact copy of ' +
+        'them exists. The damaged files are kept under other names. The module is stopped then, and its copy of the data counts as ' +
+        'older than any: the other node may go on with its own copy by itself, also when that is older. Nothing is overwritten here ' +
+        'before you start the module (or the machine, with boot="on"). Then this copy is compared with the other one and overwritten; ' +
+        'what is overwritten is kept (holdfast conflicts). If this copy is the good one, run "holdfast prim" here instead of starting.',
+    )
+    .requiredOption('-m, --module <name>', 'the module')
+    .option('--yes', 'this is what you want')
+    .action(async (options: { readonly module: string; readonly yes?: boolean }, command: Command) => {
+      if (options.yes !== true) {
+        const message = `the copy of ${options.module} on this node would count as older than any: read --help, then repeat it with --yes`;
+        throw new HoldfastError('HF_CLI_CONFIRM', message);
+      }
+      await Session.of(command, exit).each(
+        (client) => client.forgetState(options.module),
+        ({ aside }) =>
+          [`the state of ${options.module} is given up, the module is stopped`, ...aside.map((file) => `kept: ${printable(file)}`)].join(
+            '\n',
+          ),
+      );
+    });
 }
 
 function addInstall(module: Command, exit: ExitCode): void {
@@ -78,26 +109,6 @@ function addInstall(module: Command, exit: ExitCode): void {
         (installed) =>
           `${printable(installed.module)} ${printable(installed.version)} is installed with id ${installed.id}; ` +
           `edit its userconfig.xml if needed, then: holdfast module config -m ${printable(installed.module)}`,
-      );
-    });
-}
-
-function addConfig(module: Command, exit: ExitCode): void {
-  module
-    .command('config')
-    .description('Validates the userconfig.xml of a module and applies it on this node. Each problem is shown with its line.')
-    .addOption(moduleOption())
-    .option('--check', 'only validate')
-    .addHelpText('after', "\nExamples:\n  holdfast module config -m ledger --check\n  holdfast -H '*' module config -m ledger")
-    .action(async (options: ModuleOption & { readonly check?: boolean }, command: Command) => {
-      const name = moduleOf(options);
-      await Session.of(command, exit).each(
-        (client) => client.configure(name, options.check === true ? { check: true } : {}),
-        ({ digest, warnings }) =>
-          [
-            ...warnings.map((warning) => `warning: ${printable(warning)}`),
-            options.check === true ? `${name}: the configuration is valid` : `${name} is configured, digest ${digest}`,
-          ].join('\n'),
       );
     });
 }

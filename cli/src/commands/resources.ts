@@ -7,6 +7,8 @@ import { type ModuleOption, moduleOf, moduleOption } from '../options.js';
 import { Session } from '../session.js';
 import { type Colour, printable } from '../terminal.js';
 
+const NAMES_SHOWN = 50;
+
 const COLOUR_OF: Readonly<Record<ResourceView['value'], Colour>> = { up: 'green', down: 'red', init: 'orange', unknown: 'dim' };
 
 export function addResourceCommands(program: Command, exit: ExitCode): void {
@@ -36,27 +38,48 @@ export function addResourceCommands(program: Command, exit: ExitCode): void {
     });
   program
     .command('get')
-    .summary('value of one resource')
-    .description('Prints the value of one resource, and with --json its detail and history.')
+    .summary('value of a resource, and its history')
+    .description('Prints the value of one resource or of all, and with --json their detail and history.')
     .addOption(moduleOption())
-    .requiredOption('-r, --resource <name>', 'the resource, for example tcp.ledger')
-    .addHelpText('after', '\nExamples:\n  holdfast get -m ledger -r tcp.ledger')
-    .action(async (options: ModuleOption & { readonly resource: string }, command: Command) => {
+    .option('-r, --resource <name>', 'the resource, for example tcp.ledger; without it, all with their values')
+    .option('--history', 'its changes too, oldest first: at most 50 of each resource, kept over restarts of the agent')
+    .addHelpText('after', '\nExamples:\n  holdfast get -m ledger -r tcp.ledger\n  holdfast get -m ledger -r tcp.ledger --history')
+    .action(async (options: GetOptions, command: Command) => {
       const session = Session.of(command, exit);
       const module = moduleOf(options);
+      const { resource, history = false } = options;
+      if (resource === undefined) {
+        await session.each(
+          (client) => client.resources(module),
+          (resources) => resources.map((found) => `${printable(found.name)} ${textOf(found, history)}`).join('\n'),
+        );
+        return;
+      }
       await session.each(
         async (client) => {
-          const resources = await client.resources(module);
-          const found = resources.find(({ name }) => name === options.resource);
-          if (found !== undefined) return found;
-          const names = resources.map(({ name }) => name);
-          throw new HoldfastError(
-            'HF_CLI_RESOURCE_UNKNOWN',
-            `${module} has no resource "${options.resource}"; it has ${names.join(', ') || 'none'}`,
-            { names },
-          );
+          const [found] = await client.resources(module, { name: resource });
+          return found ?? unknownResource(module, resource, await client.resources(module));
         },
-        ({ value }) => value,
+        (found) => textOf(found, history),
       );
     });
+}
+
+interface GetOptions extends ModuleOption {
+  readonly resource?: string;
+  readonly history?: boolean;
+}
+
+function unknownResource(module: string, name: string, resources: readonly ResourceView[]): never {
+  const names = resources.map((resource) => resource.name);
+  const shown = `${names.slice(0, NAMES_SHOWN).join(', ')}${names.length > NAMES_SHOWN ? `, … (${names.length})` : ''}`;
+  throw new HoldfastError('HF_CLI_RESOURCE_UNKNOWN', `${module} has no resource "${name}"; it has ${shown || 'none'}`, { names });
+}
+
+function textOf({ value, history }: ResourceView, withHistory: boolean): string {
+  if (!withHistory) return value;
+  const lines = history.map(
+    ({ at, value: then, detail, by }) => `  ${at} ${then}: ${printable(detail)}${by === undefined ? '' : ` (by ${printable(by)})`}`,
+  );
+  return [value, ...lines].join('\n');
 }

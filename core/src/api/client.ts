@@ -3,6 +3,7 @@
  * HoldfastError, the agent's own passed on as it was thrown there. Runs on the global fetch, no dependency.
  */
 import { HoldfastError, messageOf } from '@holdfast/sdk';
+import { configurationClient } from './configuration-client.js';
 import type { AgentService, LogEntry } from './contract.js';
 import type { ErrorBody, Health } from './schemas.js';
 import { readEvents } from './sse-reader.js';
@@ -40,7 +41,26 @@ export function createClient(options: ClientOptions): Client {
   return new HttpClient(options, '/api/v1');
 }
 
+/**
+ * Until the signal aborts. The one that was given to fetch is not enough: Node 20 refers to the request weakly, and once that is collected
+ * an abort reaches nobody, so that who reads a quiet stream would never end.
+ */
+async function* chunksOf(body: ReadableStream<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const reader = body.getReader();
+  const cancel = (): void => void reader.cancel().catch(() => undefined);
+  signal.addEventListener('abort', cancel, { once: true });
+  if (signal.aborted) cancel();
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    cancel();
+  }
+}
+
 class HttpClient implements Client {
+  readonly configurations: Client['configurations'] = configurationClient((method, path, body) => this.call(method, path, body));
+
   constructor(
     private readonly options: ClientOptions,
     private readonly prefix: string,
@@ -66,8 +86,9 @@ class HttpClient implements Client {
     return this.call('GET', modulePath(name));
   }
 
-  resources(name: string): ReturnType<Client['resources']> {
-    return this.call('GET', `${modulePath(name)}/resources`);
+  resources(name: string, query: Parameters<Client['resources']>[1] = {}): ReturnType<Client['resources']> {
+    const only = query.name === undefined ? '' : `?name=${encodeURIComponent(query.name)}`;
+    return this.call('GET', `${modulePath(name)}/resources${only}`);
   }
 
   log(name: string, query: Parameters<Client['log']>[1]): ReturnType<Client['log']> {
@@ -90,6 +111,45 @@ class HttpClient implements Client {
     await this.call<undefined>('DELETE', `${modulePath(name)}/verification`);
   }
 
+  conflicts(name: string): ReturnType<Client['conflicts']> {
+    return this.call('GET', `${modulePath(name)}/conflicts`);
+  }
+
+  conflictObjects(...[name, id, query]: Parameters<Client['conflictObjects']>): ReturnType<Client['conflictObjects']> {
+    const parameters = new URLSearchParams();
+    if (query.after !== undefined) parameters.set('after', String(query.after));
+    if (query.limit !== undefined) parameters.set('limit', String(query.limit));
+    return this.call('GET', `${conflictPath(name, id)}/objects?${parameters.toString()}`);
+  }
+
+  async extractConflict(...[name, id, options]: Parameters<Client['extractConflict']>): Promise<void> {
+    await this.call<undefined>('POST', `${conflictPath(name, id)}/extraction`, options);
+  }
+
+  async deleteConflict(name: string, id: string): Promise<void> {
+    await this.call<undefined>('DELETE', conflictPath(name, id));
+  }
+
+  async switchChecks(name: string, options: Parameters<Client['switchChecks']>[1]): Promise<void> {
+    await this.call<undefined>('POST', `${modulePath(name)}/checks`, options);
+  }
+
+  async setResource(name: string, verdict: Parameters<Client['setResource']>[1]): Promise<void> {
+    await this.call<undefined>('POST', `${modulePath(name)}/verdicts`, verdict);
+  }
+
+  async note(name: string, note: Parameters<Client['note']>[1]): Promise<void> {
+    await this.call<undefined>('POST', `${modulePath(name)}/notes`, note);
+  }
+
+  async maintain(name: string, change: Parameters<Client['maintain']>[1]): Promise<void> {
+    await this.call<undefined>('POST', `${modulePath(name)}/maintenance`, change);
+  }
+
+  loop(name: string, change?: Parameters<Client['loop']>[1]): ReturnType<Client['loop']> {
+    return change === undefined ? this.call('GET', `${modulePath(name)}/loop`) : this.call('POST', `${modulePath(name)}/loop`, change);
+  }
+
   install(...[folder, options]: Parameters<Client['install']>): ReturnType<Client['install']> {
     return this.call('POST', '/modules', { ...options, folder });
   }
@@ -98,7 +158,11 @@ class HttpClient implements Client {
     await this.call<undefined>('DELETE', modulePath(name));
   }
 
-  configure(name: string, options: { check?: boolean }): ReturnType<Client['configure']> {
+  forgetState(name: string): ReturnType<Client['forgetState']> {
+    return this.call('POST', `${modulePath(name)}/forget-state`);
+  }
+
+  configure(name: string, options: Parameters<Client['configure']>[1]): ReturnType<Client['configure']> {
     return this.call('POST', `${modulePath(name)}/configure`, options);
   }
 
@@ -118,9 +182,10 @@ class HttpClient implements Client {
       clearTimeout(opening);
       if (!response.ok || response.body === null) throw await failureOf(response);
       options.onOpen?.();
-      for await (const event of readEvents(response.body, stop)) {
+      for await (const event of readEvents(chunksOf(response.body, ending.signal), stop)) {
         if (event.type === 'log') yield JSON.parse(event.data) as LogEntry;
       }
+      ending.signal.throwIfAborted();
       throw new HoldfastError('HF_API_STREAM_ENDED', 'the agent ended the event stream; is it stopping, or was this reader too slow?');
     } catch (error) {
       if (options.signal?.aborted === true) return;
@@ -195,6 +260,10 @@ type Tail<T extends readonly unknown[]> = T extends readonly [unknown, ...infer 
 
 function modulePath(name: string): string {
   return `/modules/${encodeURIComponent(name)}`;
+}
+
+function conflictPath(name: string, id: string): string {
+  return `${modulePath(name)}/conflicts/${encodeURIComponent(id)}`;
 }
 
 async function failureOf(response: Response): Promise<HoldfastError> {

@@ -19,8 +19,19 @@ const STATUS: Readonly<Record<string, number>> = {
   HF_MODULE_UNKNOWN: 404,
   HF_MODULE_MANIFEST: 400,
   HF_MODULE_NAME: 400,
+  HF_CONFIG_STOP_NEEDED: 409,
+  HF_CONFIG_BUSY: 409,
+  HF_CONFIG_TRANSACTION_UNKNOWN: 409,
+  HF_CONFIG_KEPT_UNKNOWN: 404,
+  HF_CONFIG_STORE: 507,
+  HF_CHECK_CLASS_UNKNOWN: 404,
+  HF_RESOURCE_NOT_SETTABLE: 409,
   HF_COMMAND_UNSUPPORTED: 501,
   HF_REPLICATION_VERIFY: 409,
+  HF_WATCHDOG_REQUIRED: 409,
+  HF_CONFLICT_UNKNOWN: 404,
+  HF_CONFLICT_PATH: 404,
+  HF_CONFLICT_TARGET: 400,
 };
 
 /** Families, after the exact codes: what the caller sent is wrong (400), or it does not fit the present state (409). */
@@ -28,6 +39,7 @@ const STATUS_OF_FAMILY: readonly (readonly [prefix: string, status: number])[] =
   ['HF_API_', 400],
   ['HF_CONFIG_', 400],
   ['HF_COMMAND_', 409],
+  ['HF_CONFLICT_', 409],
   ['HF_MODULE_', 409],
   ['HF_EXTENSION_', 409],
 ];

@@ -74,7 +74,10 @@ export class PeerAuthenticator {
   }
 }
 
-/** The client's side: TLS options of a request to another node. The key authenticates the server too, so there is no name to check. */
+/**
+ * The client's side: TLS options of a request to another node. The key authenticates the server too. A server without it could offer a
+ * certificate instead, and any that the machine trusts would do: so no authority is trusted.
+ */
 export function peerRequestOptions(options: PeerOptions, key: Buffer): RequestOptions & Pick<ConnectionOptions, 'pskCallback'> {
   return {
     agent: false,
@@ -83,5 +86,6 @@ export function peerRequestOptions(options: PeerOptions, key: Buffer): RequestOp
     ciphers: CIPHERS,
     pskCallback: () => ({ psk: key, identity: options.localNode }),
     checkServerIdentity: () => undefined,
+    ca: [],
   };
 }

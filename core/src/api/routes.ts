@@ -1,16 +1,14 @@
 /** The routes over the modules and the cluster, the same on both listeners. Each hands over to the service and knows nothing else. */
 import type { FastifyInstance } from 'fastify';
-import type { AgentService } from './contract.js';
+import type { AgentService, ChecksSwitch, ModuleView, OutsideVerdict, ScriptNote } from './contract.js';
 import type { EventFilter, EventStreams } from './event-stream.js';
-import { arrayOf, type JsonSchema } from './json-schema.js';
+import { arrayOf } from './json-schema.js';
+import { registerMaintenanceRoutes } from './maintenance-routes.js';
+import { answers, nothing } from './route-answers.js';
 import * as schemas from './schemas.js';
 
 const LOG_LIMIT_DEFAULT = 300;
 const LOG_LIMIT_MAX = 10_000;
-
-/** Outcomes of a route: what it answers, and that anything else is an error body. */
-const answers = (status: number, schema: JsonSchema): Record<string, JsonSchema> => ({ [status]: schema, default: schemas.errorBody });
-const nothing: JsonSchema = { type: 'null', description: 'No body' };
 
 export function registerModuleRoutes(scope: FastifyInstance, service: AgentService): void {
   scope.get('/cluster', {
@@ -56,14 +54,15 @@ export function registerModuleRoutes(scope: FastifyInstance, service: AgentServi
       return reply.code(204).send();
     },
   });
-  scope.get<{ Params: schemas.ModuleParams }>('/modules/:module/resources', {
+  scope.get<{ Params: schemas.ModuleParams; Querystring: schemas.ResourcesQuery }>('/modules/:module/resources', {
     schema: {
       tags: ['modules'],
       summary: 'Resources of a module with their history',
       params: schemas.moduleParams,
+      querystring: schemas.resourcesQuery,
       response: answers(200, arrayOf(schemas.resourceView)),
     },
-    handler: (request) => service.resources(request.params.module),
+    handler: (request) => service.resources(request.params.module, request.query),
   });
   scope.get<{ Params: schemas.ModuleParams; Querystring: schemas.LogQuery }>('/modules/:module/log', {
     schema: {
@@ -82,16 +81,6 @@ export function registerModuleRoutes(scope: FastifyInstance, service: AgentServi
       });
     },
   });
-  scope.post<{ Params: schemas.ModuleParams; Body: schemas.ConfigureBody }>('/modules/:module/configure', {
-    schema: {
-      tags: ['modules'],
-      summary: 'Validate and apply the configuration of a module',
-      params: schemas.moduleParams,
-      body: schemas.configureBody,
-      response: answers(200, schemas.configureResult),
-    },
-    handler: (request) => service.configure(request.params.module, request.body),
-  });
   scope.post<{ Params: schemas.ModuleParams; Body: schemas.CommandBody }>('/modules/:module/commands', {
     schema: {
       tags: ['modules'],
@@ -107,6 +96,47 @@ export function registerModuleRoutes(scope: FastifyInstance, service: AgentServi
       return reply.code(202).send();
     },
   });
+  scope.post<{ Params: schemas.ModuleParams; Body: ChecksSwitch }>('/modules/:module/checks', {
+    schema: {
+      tags: ['modules'],
+      summary: 'Enable or disable a class of checks',
+      params: schemas.moduleParams,
+      body: schemas.checksBody,
+      response: answers(204, nothing),
+    },
+    handler: async (request, reply) => {
+      await service.switchChecks(request.params.module, request.body);
+      return reply.code(204).send();
+    },
+  });
+  scope.post<{ Params: schemas.ModuleParams; Body: OutsideVerdict }>('/modules/:module/verdicts', {
+    schema: {
+      tags: ['modules'],
+      summary: 'Say whether a resource is up or down',
+      description: 'Only of resources whose checker takes verdicts from outside, while it is active.',
+      params: schemas.moduleParams,
+      body: schemas.verdictBody,
+      response: answers(204, nothing),
+    },
+    handler: async (request, reply) => {
+      await service.setResource(request.params.module, request.body);
+      return reply.code(204).send();
+    },
+  });
+  scope.post<{ Params: schemas.ModuleParams; Body: ScriptNote }>('/modules/:module/notes', {
+    schema: {
+      tags: ['modules'],
+      summary: "Write a line of a script into the module's log",
+      params: schemas.moduleParams,
+      body: schemas.noteBody,
+      response: answers(204, nothing),
+    },
+    handler: async (request, reply) => {
+      await service.note(request.params.module, request.body);
+      return reply.code(204).send();
+    },
+  });
+  registerMaintenanceRoutes(scope, service);
   scope.post<{ Params: schemas.ModuleParams; Body: schemas.VerificationBody }>('/modules/:module/verification', {
     schema: {
       tags: ['modules'],
@@ -175,9 +205,12 @@ export function registerPublicRoutes(scope: FastifyInstance, service: AgentServi
       params: schemas.moduleParams,
       response: { 200: { type: 'string', description: 'Ready' }, 404: { type: 'string', description: 'Not ready here' } },
     },
-    // Deliberately tells nothing more: not even whether the module exists.
+    // Deliberately tells little more: not even whether the module exists.
     handler: async (request, reply) => {
-      const ready = await serves(service, request.params.module).catch(() => false);
+      const view = await service.module(request.params.module).catch(() => undefined);
+      const ready = view !== undefined && serves(view);
+      // For modules that depend on this one: whether it was started anew.
+      if (ready && view.applicationSince !== undefined) reply.header('x-holdfast-since', view.applicationSince);
       return reply
         .code(ready ? 200 : 404)
         .type('text/plain; charset=utf-8')
@@ -186,7 +219,6 @@ export function registerPublicRoutes(scope: FastifyInstance, service: AgentServi
   });
 }
 
-async function serves(service: AgentService, module: string): Promise<boolean> {
-  const { phase, quality } = await service.module(module);
+function serves({ phase, quality }: ModuleView): boolean {
   return quality === 'Ready' && (phase === 'PRIM' || phase === 'ALONE' || phase === 'UP');
 }

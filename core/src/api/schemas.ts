@@ -1,13 +1,25 @@
 /** Schemas of everything that crosses the API, in the order of contract.ts; the compiler ties each to its type (json-schema.ts). */
 import type { DataCondition, NodeReport } from '../model/report.js';
+import type { FigureUnit } from '@holdfast/sdk';
 import type { ResourceValue } from '../model/resource.js';
 import type { Phase, Quality } from '../model/state.js';
 import type {
+  ChecksSwitch,
   ClusterView,
-  ConfigureResult,
+  ConflictExtractionOptions,
+  ConflictObjectView,
+  ConflictView,
+  FarmView,
   LogEntry,
+  LoopChange,
+  LoopView,
+  MaintenanceSwitch,
+  MaintenanceView,
   ModuleListEntry,
   ModuleView,
+  OutsideVerdict,
+  ScriptNote,
+  StateForgotten,
   ReplicationView,
   ResourceView,
   VerificationOptions,
@@ -38,11 +50,24 @@ export interface ModuleParams {
   readonly module: string;
 }
 
+export interface ConflictParams extends ModuleParams {
+  readonly id: string;
+}
+
+export interface ConflictQuery {
+  readonly after?: string;
+  readonly limit?: string;
+}
+
 /** Query of the log, as it is in the URL: numbers are digits and are turned into numbers by the route. */
 export interface LogQuery {
   readonly after?: string;
   readonly limit?: string;
   readonly levels?: string;
+}
+
+export interface ResourcesQuery {
+  readonly name?: string;
 }
 
 export interface EventsQuery {
@@ -60,14 +85,13 @@ export interface InstallBody {
   readonly replace?: boolean;
 }
 
-export interface ConfigureBody {
-  readonly check?: boolean;
-}
-
 export type VerificationBody = VerificationOptions;
 
 const name = (description: string): JsonSchema => ({ type: 'string', pattern: NAME_PATTERN, description });
 const natural = (description: string): JsonSchema => ({ type: 'string', pattern: NATURAL_PATTERN, description });
+
+const identity = { type: 'string', pattern: '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$' } as const;
+const maintenanceName = oneOf<MaintenanceView['name']>({ checker: true, errd: true, failover: true });
 
 const phase = oneOf<Phase>({ STOP: true, WAIT: true, ALONE: true, PRIM: true, SECOND: true, UP: true });
 const quality = oneOf<Quality>({ NotReady: true, Transient: true, Ready: true });
@@ -134,10 +158,19 @@ const verification = objectOf<VerificationView>({
   ),
 });
 
+const conflictEvent = {
+  id: text(),
+  node: text('The node whose changes were given up'),
+  generation: text('The generation that was given up'),
+  at: text('ISO 8601, wall clock of the node'),
+  endedAt: optional(text('Absent: the resync that overwrites has not finished')),
+};
+
 const replication = objectOf<ReplicationView>({
   role: oneOf<ReplicationView['role']>({ stopped: true, primary: true, secondary: true }),
   link,
   condition,
+  image: optional(objectOf<NonNullable<ReplicationView['image']>>({ at: text(), changes: integer() })),
   progress: optional(
     objectOf<NonNullable<ReplicationView['progress']>>({
       mode: resyncMode,
@@ -162,8 +195,42 @@ const replication = objectOf<ReplicationView>({
     }),
   ),
   verification: optional(verification),
+  conflicts: optional(
+    arrayOf(
+      objectOf<NonNullable<ReplicationView['conflicts']>[number]>(conflictEvent),
+      'Kept changes of this node that were given up after a split brain',
+    ),
+  ),
+  note: optional(text('What the configuration makes different from the usual guarantees')),
   failure: optional(objectOf<NonNullable<ReplicationView['failure']>>({ code: text(), message: text() })),
 });
+
+const farm = objectOf<FarmView>(
+  {
+    leader: optional(text()),
+    members: arrayOf(text(), 'Those who share the traffic'),
+    table: optional(integer('Number of the table that this node holds')),
+    groups: arrayOf(
+      objectOf<FarmView['groups'][number]>({
+        name: text(),
+        accepts: integer('Buckets of 256 that this node answers for now'),
+        shares: arrayOf(
+          objectOf<FarmView['groups'][number]['shares'][number]>({
+            node: text(),
+            power: integer(),
+            buckets: integer('By the table'),
+            ranges: text('Which: 0-84,170'),
+          }),
+        ),
+      }),
+    ),
+    nodes: arrayOf(
+      objectOf<FarmView['nodes'][number]>({ node: text(), alive: flag(), phase: optional(phase), quality: optional(quality) }),
+      'The other nodes',
+    ),
+  },
+  'A farm as this node sees it',
+);
 
 export const moduleView = objectOf<ModuleView>(
   {
@@ -175,21 +242,39 @@ export const moduleView = objectOf<ModuleView>(
     detail: text('up-to-date, not up-to-date, degraded … for people'),
     reason: objectOf<ModuleView['reason']>({ code: text(), text: text() }, 'Why the module is in this state'),
     since: text('ISO 8601, wall clock of the node'),
+    applicationSince: optional(text('ISO 8601: when the application was started last')),
     peer: optional(
       objectOf<NonNullable<ModuleView['peer']>>({ node: text(), alive: flag(), phase: optional(phase), quality: optional(quality) }),
     ),
+    mode: optional(oneOf<NonNullable<ModuleView['mode']>>({ mirror: true, farm: true, light: true })),
+    farm: optional(farm),
     replication: optional(replication),
     addresses: arrayOf(objectOf<ModuleView['addresses'][number]>({ address: text(), state: text() }), 'Virtual addresses'),
     generation: objectOf<ModuleView['generation']>({ current: text(), epoch: integer(), history: arrayOf(text()) }),
     arbitration: objectOf<ModuleView['arbitration']>(
-      { grade: oneOf<ModuleView['arbitration']['grade']>({ none: true, weak: true, strong: true }), text: text() },
+      {
+        grade: oneOf<ModuleView['arbitration']['grade']>({ none: true, weak: true, strong: true }),
+        text: text(),
+        witnesses: arrayOf(objectOf<ModuleView['arbitration']['witnesses'][number]>({ name: text(), reachable: flag(), detail: text() })),
+      },
       'What would happen at a network cut',
     ),
     configuration: objectOf<ModuleView['configuration']>({
       applied: text('Digest'),
       edited: optional(text('Digest of the edited source')),
+      peer: optional(text('Digest of the other node, when it has another one')),
+      stale: optional(flag('Another one is applied, which the module takes when it is started again')),
     }),
     maxloop: objectOf<ModuleView['maxloop']>({ count: integer(), max: integer() }),
+    rule: optional(
+      objectOf<NonNullable<ModuleView['rule']>>({ label: text(), action: text() }, 'The gravest failover rule that holds, and its action'),
+    ),
+    maintenance: optional(
+      arrayOf(
+        objectOf<MaintenanceView>({ name: maintenanceName, since: text('ISO 8601'), by: text(), text: text('What it means') }),
+        'Switches that are off',
+      ),
+    ),
   },
   'State of a module on a node',
 );
@@ -199,7 +284,19 @@ export const resourceView = objectOf<ResourceView>({
   value: oneOf<ResourceValue>({ init: true, up: true, down: true, unknown: true }),
   detail: text(),
   since: text('ISO 8601'),
-  history: arrayOf(objectOf<ResourceView['history'][number]>({ at: text('ISO 8601'), value: text(), detail: text() })),
+  figures: optional(
+    arrayOf(
+      objectOf<NonNullable<ResourceView['figures']>[number]>({
+        name: text(),
+        value: { type: 'number' },
+        unit: oneOf<FigureUnit>({ ms: true, bytes: true, percent: true, count: true }),
+      }),
+      'What its checker measured last',
+    ),
+  ),
+  history: arrayOf(
+    objectOf<ResourceView['history'][number]>({ at: text('ISO 8601'), value: text(), detail: text(), by: optional(text('Who said so')) }),
+  ),
 });
 
 export const logEntry = objectOf<LogEntry>({
@@ -225,8 +322,6 @@ export const moduleListEntry = objectOf<ModuleListEntry>({
   edited: flag('The source was edited after it was applied'),
 });
 
-export const configureResult = objectOf<ConfigureResult>({ module: text(), digest: text(), warnings: arrayOf(text()) });
-
 export const clusterView = objectOf<ClusterView>({
   node: text('The node that answers'),
   digest: text('Digest of its cluster configuration'),
@@ -245,12 +340,69 @@ export const eventsQuery = objectOf<EventsQuery>({ module: optional(name('Only e
 export const commandBody = objectOf<CommandBody>({
   verb: oneOf<Verb>({ start: true, stop: true, restart: true, stopstart: true, swap: true, prim: true, second: true }),
   fullsync: optional(flag('prim, second: copy everything instead of what changed')),
-  nosync: optional(flag('swap without synchronisation')),
-  identity: optional({
-    type: 'string',
-    pattern: '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$',
-    description: 'Marks an automatic action, which counts in maxloop',
+  nosync: optional(flag('Of existing scripts: swap does the same with and without it')),
+  force: optional(flag('prim: also on a partial copy, and against what the witness says')),
+  image: optional(flag('prim: puts a partial copy back to its last consistent image first')),
+  identity: optional({ ...identity, description: 'Marks an automatic action, which counts in maxloop' }),
+});
+
+export const conflictView = objectOf<ConflictView>({
+  ...conflictEvent,
+  objects: integer(),
+  bytes: integer('Of content'),
+  folder: text('Where it is kept on the node'),
+  extraction: optional(
+    objectOf<NonNullable<ConflictView['extraction']>>(
+      {
+        to: text(),
+        state: oneOf<'running' | 'done' | 'failed'>({ running: true, done: true, failed: true }),
+        objects: integer(),
+        bytes: integer(),
+        failure: optional(objectOf<{ readonly code: string; readonly message: string }>({ code: text(), message: text() })),
+      },
+      'The one that runs, or ran last',
+    ),
+  ),
+});
+
+export const conflictObject = objectOf<ConflictObjectView>({
+  number: integer('Grows by one'),
+  path: text('Absolute, as applications knew it'),
+  kind: oneOf<ConflictObjectView['kind']>({
+    file: true,
+    directory: true,
+    symlink: true,
+    fifo: true,
+    socket: true,
+    character: true,
+    block: true,
   }),
+  cause: oneOf<ConflictObjectView['cause']>(
+    { removed: true, content: true, attributes: true },
+    'removed: it was on this node only; content, attributes: what was overwritten',
+  ),
+  mode: integer('Permissions'),
+  uid: integer(),
+  gid: integer(),
+  modifiedAt: text('ISO 8601'),
+  size: integer(),
+  digest: optional(text('Of content that was kept: SHA-256')),
+  linkTo: optional(text('Another name of the object with this path')),
+});
+
+export const conflictParams = objectOf<ConflictParams>({
+  module: name('Name of the module'),
+  id: { type: 'string', pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$', description: 'Of the conflict' },
+});
+
+export const conflictQuery = objectOf<ConflictQuery>({
+  after: optional(natural('Only objects with a larger number')),
+  limit: optional(natural('At most so many (default 1000, at most 10000)')),
+});
+
+export const conflictExtractionBody = objectOf<ConflictExtractionOptions>({
+  paths: optional({ type: 'array', maxItems: 1000, items: { type: 'string', minLength: 1, maxLength: 4096 } }),
+  to: { type: 'string', minLength: 1, maxLength: 4096, pattern: '^/', description: 'Absolute path of a folder on the node' },
 });
 
 export const verificationBody = objectOf<VerificationOptions>({
@@ -260,11 +412,53 @@ export const verificationBody = objectOf<VerificationOptions>({
 
 export const verificationBegun = objectOf<{ readonly id: string }>({ id: text('Of this comparison') });
 
+export const checksBody = objectOf<ChecksSwitch>({
+  class: { type: 'string', pattern: '^[A-Za-z][A-Za-z0-9_-]{0,31}$', description: 'A class of the module, not one of a role' },
+  enabled: flag(),
+});
+
+export const verdictBody = objectOf<OutsideVerdict>({
+  resource: { type: 'string', minLength: 1, maxLength: 300, description: 'For example custom.door' },
+  value: oneOf<OutsideVerdict['value']>({ up: true, down: true, unknown: true }),
+  detail: optional({ type: 'string', maxLength: 300, pattern: '^[^\\p{Cc}]*$', description: 'For people' }),
+  identity: optional({ ...identity, description: 'Who says so' }),
+  unrecorded: optional(flag('Not to be found in the history')),
+  force: optional(flag('Also of a resource that its checker finds out by itself, until its next verdict')),
+});
+
+export const maintenanceBody = objectOf<MaintenanceSwitch>({
+  name: maintenanceName,
+  on: flag(),
+  identity: optional({ ...identity, description: 'Who switches' }),
+});
+
+export const loopBody = objectOf<LoopChange>({
+  change: oneOf<LoopChange['change']>({ increment: true, reset: true }),
+  identity: optional({ ...identity, description: 'Who took the action' }),
+});
+
+export const loopView = objectOf<LoopView>({
+  count: integer('Automatic actions within the interval'),
+  max: integer('So many are allowed'),
+  reached: flag('The next one stops the module; an increment was not counted'),
+});
+
+export const stateForgotten = objectOf<StateForgotten>({
+  aside: arrayOf({ type: 'string', description: 'A damaged file under its new name, absolute' }),
+});
+
+export const resourcesQuery = objectOf<ResourcesQuery>({
+  name: optional({ type: 'string', minLength: 1, maxLength: 300, description: 'Only this resource' }),
+});
+
+export const noteBody = objectOf<ScriptNote>({
+  level: oneOf<ScriptNote['level']>({ info: true, event: true, warning: true }),
+  text: { type: 'string', minLength: 1, maxLength: 1000, pattern: '^[^\\p{Cc}]*$', description: 'One line' },
+});
+
 export const installBody = objectOf<InstallBody>({
   folder: { type: 'string', minLength: 1, maxLength: 4096, pattern: '^/', description: 'Absolute path of the module folder on the node' },
   name: optional(name('Name to install under; default: the one in module.json')),
   id: optional({ type: 'integer', minimum: 1, maximum: 255, description: 'Number of the module' }),
   replace: optional(flag('Replace a module of the same name')),
 });
-
-export const configureBody = objectOf<ConfigureBody>({ check: optional(flag('Only validate')) });

@@ -12,11 +12,13 @@ import swagger from '@fastify/swagger';
 import { HoldfastError, messageOf } from '@holdfast/sdk';
 import { fastify, type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { type Authenticate, bearerAuthentication, peerAuthentication, requireCaller } from './authentication.js';
+import { registerConfigurationRoutes } from './configuration-routes.js';
 import type { AgentService } from './contract.js';
 import { EventStreams } from './event-stream.js';
 import { bodyOf, failureOf } from './failure.js';
 import { PeerAuthenticator, type PeerOptions } from './peer-tls.js';
 import { NodeProxy, NODES_PREFIX, splitNodeUrl } from './proxy.js';
+import { registerConflictRoutes } from './conflict-routes.js';
 import { registerEventRoute, registerModuleRoutes, registerPublicRoutes } from './routes.js';
 
 const BODY_BYTES_MAX = 64 * 1024;
@@ -163,6 +165,8 @@ class Listener {
         requireCaller(scope, this.authenticate);
         scope.setNotFoundHandler(notFound);
         registerModuleRoutes(scope, options.service);
+        registerConfigurationRoutes(scope, options.service);
+        registerConflictRoutes(scope, options.service);
         registerEventRoute(scope, streams);
         scope.get('/openapi.json', {
           schema: { tags: ['about'], summary: 'This document', response: { 200: { type: 'object', additionalProperties: true } } },

@@ -47,7 +47,7 @@ const CLUSTER_SCHEMA: JsonSchema = {
                 connect: { type: 'boolean', 'x-not-supported': CONSOLE },
                 node: {
                   type: 'array',
-                  minItems: 2,
+                  minItems: 1,
                   maxItems: 64,
                   items: {
                     type: 'object',

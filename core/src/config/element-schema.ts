@@ -48,10 +48,20 @@ export function compileElementSchema(schema: JsonSchema): ElementValidator {
   ajv.addFormat('ipv4', isIPv4);
   ajv.addFormat('ipv6', isIPv6);
   ajv.addFormat('ip', (text) => isIP(text) !== 0);
+  ajv.addFormat(
+    'ip-list',
+    (text) =>
+      text.trim() !== '' &&
+      text
+        .trim()
+        .split(/\s+/)
+        .every((word) => isIP(word) !== 0),
+  );
   ajv.addFormat('hostname', /^(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}))*$/);
   ajv.addFormat('host', (text) => isIP(text) !== 0 || /^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$/.test(text));
   ajv.addFormat('abs-path', (text) => text.startsWith('/') && !text.includes('\0') && !text.split('/').includes('..'));
-  ajv.addFormat('regex', isRegularExpression);
+  // The only expressions: no text that they are matched with can stop the node. JSON Schema's own `regex` is unknown here, and so refused.
+  ajv.addFormat('extended-regex', (text) => extendedRegexProblem(text, false) === undefined);
   ajv.addFormat('extended-regex-or-not', (text) => extendedRegexProblem(text) === undefined);
   try {
     const validate = ajv.compile(schema) as ElementValidator;
@@ -62,18 +72,13 @@ export function compileElementSchema(schema: JsonSchema): ElementValidator {
   }
 }
 
-function isRegularExpression(text: string): boolean {
+/**
+ * What is wrong with a POSIX extended regular expression, and at which character.
+ * @param negatable a `!` in front means "what does not match"
+ */
+export function extendedRegexProblem(text: string, negatable = true): string | undefined {
   try {
-    return new RegExp(text, 'u').source !== '';
-  } catch {
-    return false;
-  }
-}
-
-/** What is wrong with a POSIX extended regular expression, and at which character. A `!` in front means "what does not match". */
-export function extendedRegexProblem(text: string): string | undefined {
-  try {
-    new ExtendedRegex(text.replace(/^!/, ''));
+    new ExtendedRegex(negatable ? text.replace(/^!/, '') : text);
     return undefined;
   } catch (error) {
     return messageOf(error);

@@ -2,15 +2,35 @@
  * userconfig.xml to the validated configuration of a module. The core knows a dozen elements; everything else is what installed plug-ins
  * contribute, checked by their schemas without running their code. All problems of a file are reported together, each with its place.
  */
-import type { ClusterConfiguration, ModuleConfiguration, ScriptsConfiguration, ServiceConfiguration } from '../model/configuration.js';
-import { CHECK_SCHEMA, MODULE_ID_MAX, SERVICE_SCHEMA, USER_SCHEMA, VIP_SCHEMA } from './core-elements.js';
+import type {
+  ArbitrationConfiguration,
+  ClusterConfiguration,
+  ModuleConfiguration,
+  ScriptsConfiguration,
+  ServiceConfiguration,
+} from '../model/configuration.js';
+import type { SplitBrainPolicy } from '../model/report.js';
+import { checkArchitecture } from './architecture.js';
+import {
+  CHECK_SCHEMA,
+  MODULE_ID_MAX,
+  SERVICE_SCHEMA,
+  UNDECIDED_LIMIT_MS_DEFAULT,
+  USER_SCHEMA,
+  VIP_SCHEMA,
+  WITNESS_SCHEMA,
+} from './core-elements.js';
 import { configurationDigest } from './digest.js';
 import { readElement } from './element-reader.js';
+import { readFailover, type RuleNames, ruleNames } from './failover.js';
+import { readFarm } from './farm.js';
 import { readHeart } from './heart.js';
+import { checkLease } from './lease.js';
 import { expandMacros } from './macros.js';
-import { type ContributedSchema, ModuleElements } from './module-elements.js';
+import { type ContributedSchema, ModuleElements, type RefusalOf } from './module-elements.js';
 import { nearestName, suggestion } from './nearest.js';
 import { type Position, ProblemList, quoted } from './problems.js';
+import { readVirtualHost } from './vhost.js';
 import { type XmlElement, readXml, refuseText, writeXml } from './xml.js';
 
 export interface ParseModuleOptions {
@@ -22,6 +42,10 @@ export interface ParseModuleOptions {
   readonly environment: Readonly<Record<string, string>>;
   /** What the installed plug-ins contribute. */
   readonly elements: readonly ContributedSchema[];
+  /** What the plug-in of an element has against it beyond its schema. */
+  readonly refusalOf?: RefusalOf;
+  /** Names of the resources of a checker's element, for the rules that name them. */
+  readonly resourcesOf?: RuleNames['resourcesOf'];
   /** Of the module's scripts, to make them part of the configuration's digest. */
   readonly extraDigest?: string;
 }
@@ -30,6 +54,8 @@ export interface ParsedModule {
   readonly configuration: ModuleConfiguration;
   /** The file after macros, for people and for support. */
   readonly expandedXml: string;
+  /** Line of each core element, by name. */
+  readonly lines: Readonly<Record<string, number>>;
   /** `file:line:column: …`: accepted, but probably not what was meant. */
   readonly warnings: readonly string[];
 }
@@ -47,16 +73,33 @@ export function parseModule(xml: string, file: string, options: ParseModuleOptio
   checkIdentity(options, problems);
   const root = expandMacros(readXml(xml, 'safe', problems), options.environment, problems);
   const service = onlyService(root, problems);
-  const elements = new ModuleElements(options.elements, problems);
+  const elements = new ModuleElements(options.elements, problems, options.refusalOf);
   const own = elements.sort(service, 'service');
 
   const serviceConfiguration = readService(service, options.cluster, problems);
   const heartElement = own.get('heart');
   const heart = heartElement === undefined ? undefined : readHeart(heartElement, options.id, options.cluster, problems);
+  const farmElement = own.get('farm');
+  const farm = farmElement === undefined ? undefined : readFarm(farmElement, options.id, options.cluster, problems);
   const user = own.get('user');
   const scripts = user === undefined ? undefined : readScripts(user, problems);
-  readContainers(own, elements, problems);
-  if (serviceConfiguration?.mode === 'mirror') checkMirror(service, heartElement, options.cluster, problems);
+  const virtualHost = readVirtualHost(own.get('vhost'), user, problems);
+  const arbitration = readArbitration(own.get('witness'), problems);
+  const vip = readContainers(own, elements, problems);
+  const moves = elements.contributed.some(({ point }) => point === 'virtualIpDriver');
+  if (heart !== undefined && heartElement !== undefined && moves) checkLease(heart, heartElement, vip.overlap, problems);
+  const rules = own.get('failover');
+  const failover =
+    rules === undefined
+      ? undefined
+      : readFailover(rules, ruleNames(elements.contributed, options.elements, heart, options.resourcesOf), problems);
+  const mode = serviceConfiguration?.mode;
+  if (mode !== undefined) checkArchitecture(mode, service, own, elements.contributed, problems);
+  if (mode === 'farm' && farmElement === undefined) {
+    const lans = options.cluster.lans.map(({ name }) => `<lan name="${name}"/>`).join('');
+    problems.add('HF_CONFIG_FARM_MISSING', service, `the nodes of a farm module must hear each other: add <farm>${lans}</farm>`);
+  }
+  if (mode === 'mirror') checkMirror(service, heartElement, options.cluster, problems);
   problems.throwIfAny();
   if (serviceConfiguration === undefined) return problems.fail('HF_CONFIG_ELEMENT_MISSING', START, '<safe> needs a <service>');
 
@@ -66,11 +109,22 @@ export function parseModule(xml: string, file: string, options: ParseModuleOptio
     id: options.id,
     service: serviceConfiguration,
     ...(heart === undefined ? {} : { heart }),
+    ...(farm === undefined ? {} : { farm }),
     ...(scripts === undefined ? {} : { scripts }),
+    ...(virtualHost === undefined ? {} : { virtualHost }),
+    arbitration,
+    ...(failover === undefined ? {} : { failover }),
     contributed: elements.contributed,
-    digest: configurationDigest(root, [options.name, options.id, options.extraDigest ?? '']),
+    digest: configurationDigest(root, [
+      options.name,
+      options.id,
+      options.extraDigest ?? '',
+      // Rules are text: the tree of elements does not have them.
+      ...(failover === undefined ? [] : [JSON.stringify(failover)]),
+    ]),
   };
-  return { configuration, expandedXml: `<!DOCTYPE safe>\n${writeXml(root)}`, warnings: problems.warnings };
+  const lines = Object.fromEntries([service, ...own.values()].map(({ name, line }) => [name, line]));
+  return { configuration, lines, expandedXml: `<!DOCTYPE safe>\n${writeXml(root)}`, warnings: problems.warnings };
 }
 
 function checkIdentity({ name, id }: ParseModuleOptions, problems: ProblemList): void {
@@ -110,6 +164,8 @@ interface ServiceValue {
   readonly boot: 'on' | 'off' | 'auto' | 'ignore';
   readonly boot_delay: number;
   readonly failover: boolean;
+  readonly splitbrain: SplitBrainPolicy;
+  readonly automatic_reboot: boolean;
   readonly defaultprim: string;
   readonly maxloop: number;
   readonly loop_interval: number;
@@ -119,9 +175,9 @@ function readService(element: XmlElement, cluster: ClusterConfiguration, problem
   const read = readElement(element, SERVICE_SCHEMA, problems, 'by-caller');
   if (!read.valid) return undefined;
   const value = read.value as unknown as ServiceValue;
-  if (value.mode !== 'mirror') {
-    const message = `mode="${value.mode}" is not supported yet; this release runs mode="mirror"`;
-    problems.add('HF_CONFIG_MODE_NOT_SUPPORTED', read.at('', 'mode'), message);
+  if (value.automatic_reboot && value.boot !== 'on' && value.boot !== 'auto') {
+    const message = `automatic_reboot="on" with boot="${value.boot}": after the reboot nobody starts the module; set boot="auto"`;
+    problems.warn(read.at('', 'automatic_reboot'), message);
   }
   const choices = ['alone', 'lastprim', ...nodeNames(cluster)];
   if (!choices.includes(value.defaultprim)) {
@@ -133,6 +189,8 @@ function readService(element: XmlElement, cluster: ClusterConfiguration, problem
     boot: value.boot,
     bootDelayMs: value.boot_delay,
     failover: value.failover,
+    splitBrain: value.splitbrain,
+    automaticReboot: value.automatic_reboot,
     defaultPrimary: value.defaultprim,
     maxLoop: value.maxloop,
     loopIntervalMs: value.loop_interval,
@@ -168,13 +226,41 @@ function readScripts(element: XmlElement, problems: ProblemList): ScriptsConfigu
   };
 }
 
-function readContainers(own: ReadonlyMap<string, XmlElement>, elements: ModuleElements, problems: ProblemList): void {
+interface WitnessValue {
+  readonly limit: number;
+  readonly undecided: 'stop' | 'continue';
+}
+
+function readArbitration(element: XmlElement | undefined, problems: ProblemList): ArbitrationConfiguration {
+  if (element === undefined) return { undecidedLimitMs: UNDECIDED_LIMIT_MS_DEFAULT, undecided: 'stop' };
+  const read = readElement(element, WITNESS_SCHEMA, problems, 'by-caller');
+  if (!read.valid) return { undecidedLimitMs: UNDECIDED_LIMIT_MS_DEFAULT, undecided: 'stop' };
+  const { limit, undecided } = read.value as unknown as WitnessValue;
+  if (undecided === 'continue') {
+    const message = 'undecided="continue": a primary that hears neither its peer nor the witness goes on; both nodes may then run at once';
+    problems.warn(element, message);
+  }
+  return { undecidedLimitMs: limit, undecided };
+}
+
+interface VipValue {
+  readonly overlap: 'refuse' | 'accept';
+}
+
+/** @returns what `<vip>` says of itself */
+function readContainers(own: ReadonlyMap<string, XmlElement>, elements: ModuleElements, problems: ProblemList): VipValue {
+  let vip: VipValue = { overlap: 'refuse' };
   for (const [name, schema] of [['vip', VIP_SCHEMA] as const, ['check', CHECK_SCHEMA] as const]) {
     const container = own.get(name);
     if (container === undefined) continue;
-    readElement(container, schema, problems, 'by-caller');
+    const read = readElement(container, schema, problems, 'by-caller');
+    if (name === 'vip' && read.valid) vip = read.value as unknown as VipValue;
     elements.sort(container, name);
   }
+  // Its attributes are read by readArbitration.
+  const witness = own.get('witness');
+  if (witness !== undefined) elements.sort(witness, 'witness');
+  return vip;
 }
 
 function nodeNames(cluster: ClusterConfiguration): readonly string[] {

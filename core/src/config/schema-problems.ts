@@ -82,20 +82,21 @@ function explainAttribute(error: ErrorObject, origins: Origins, problems: Proble
 
 const FORMATS: Readonly<Record<string, string>> = {
   ip: 'an IPv4 or IPv6 address',
+  'ip-list': 'one or more IPv4 or IPv6 addresses, separated by blanks',
   ipv4: 'an IPv4 address',
   ipv6: 'an IPv6 address',
   host: 'an IP address or a host name',
   hostname: 'a host name',
   'abs-path': 'an absolute path without ..',
-  regex: 'a regular expression',
 };
 
 function expectation(error: ErrorObject): string {
   const described = error.parentSchema?.['description'] as unknown;
   if (error.keyword === 'format') {
     const format = String(error.params['format']);
-    if (format === 'extended-regex-or-not') {
-      return `is not a POSIX extended regular expression: ${extendedRegexProblem(String(error.data)) ?? ''}`;
+    if (format.startsWith('extended-regex')) {
+      const problem = extendedRegexProblem(String(error.data), format === 'extended-regex-or-not');
+      return `is not a POSIX extended regular expression: ${problem ?? ''}`;
     }
     return `must be ${FORMATS[format] ?? format}`;
   }

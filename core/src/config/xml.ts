@@ -6,6 +6,7 @@
 import { messageOf } from '@holdfast/sdk';
 import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { type Position, type ProblemList, quoted } from './problems.js';
+import { type TextPiece, textPieces } from './xml-text.js';
 
 export interface XmlAttribute extends Position {
   readonly name: string;
@@ -21,6 +22,8 @@ export interface XmlElement extends Position {
   readonly children: readonly XmlElement[];
   /** The first text between the children that is not blank; CDATA counts. */
   readonly text?: string;
+  /** All text up to the first child, where it is. Only of an element that has any. */
+  readonly pieces?: readonly TextPiece[];
 }
 
 export const XML_BYTES_MAX = 1024 * 1024;
@@ -160,8 +163,9 @@ function toElement(parsed: ParsedElement, source: SourceText, problems: ProblemL
   const position = source.position(parsed.start);
   const children = parsed.nodes.flatMap(({ element }) => (element === undefined ? [] : [toElement(element, source, problems)]));
   const text = parsed.nodes.find((node) => (node.text ?? '').trim() !== '')?.text?.trim();
-  const attributes = readAttributes(parsed, source, problems);
-  return { name: parsed.name, ...position, attributes, children, ...(text === undefined ? {} : { text }) };
+  const { attributes, end } = readAttributes(parsed, source, problems);
+  const pieces = text === undefined ? [] : textPieces(source.text, end, (offset) => source.position(offset));
+  return { name: parsed.name, ...position, attributes, children, ...(text === undefined ? {} : { text, pieces }) };
 }
 
 /** No element that anyone serves contains text. */
@@ -171,7 +175,11 @@ export function refuseText(element: XmlElement, problems: ProblemList): void {
 }
 
 /** The validator has accepted the tag, so a sticky expression that stops anywhere but at its end means a construct that we do not know. */
-function readAttributes(parsed: ParsedElement, source: SourceText, problems: ProblemList): ReadonlyMap<string, XmlAttribute> {
+function readAttributes(
+  parsed: ParsedElement,
+  source: SourceText,
+  problems: ProblemList,
+): { readonly attributes: ReadonlyMap<string, XmlAttribute>; readonly end: number } {
   const attributes = new Map<string, XmlAttribute>();
   const attribute = /(\s+)([^\s=<>"'/]+)\s*=\s*(?:"([^"]*)"|'([^']*)')/y;
   let at = parsed.start + 1 + parsed.name.length;
@@ -192,7 +200,7 @@ function readAttributes(parsed: ParsedElement, source: SourceText, problems: Pro
   if (!tail.test(source.text)) {
     problems.fail('HF_CONFIG_XML_MALFORMED', source.position(at), `the start tag of <${parsed.name}> cannot be read from here`);
   }
-  return attributes;
+  return { attributes, end: tail.lastIndex };
 }
 
 type Decoded = { readonly value: string } | { readonly code: 'HF_CONFIG_ENTITY' | 'HF_CONFIG_XML_MALFORMED'; readonly problem: string };
@@ -222,6 +230,8 @@ function decodeReference(name: string): string | undefined {
 /** The tree as text again, one element per line, attributes in the order written. */
 export function writeXml(element: XmlElement, indent = ''): string {
   const attributes = [...element.attributes.values()].map(({ name, value }) => ` ${name}="${encode(value)}"`).join('');
+  const text = (element.pieces ?? []).map((piece) => `<![CDATA[${piece.text}]]>`).join('');
+  if (text !== '') return `${indent}<${element.name}${attributes}>${text}</${element.name}>\n`;
   if (element.children.length === 0) return `${indent}<${element.name}${attributes}/>\n`;
   const children = element.children.map((child) => writeXml(child, `${indent}  `)).join('');
   return `${indent}<${element.name}${attributes}>\n${children}${indent}</${element.name}>\n`;

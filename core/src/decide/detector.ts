@@ -24,11 +24,12 @@ export function createDetector(timeoutMs: number, nowMs: MonotonicMs): DetectorS
 /** Advances the detector's clock; a stall of our own restarts every count. */
 export function detectorTick(state: DetectorState, nowMs: MonotonicMs): DetectorState {
   const stalled = nowMs - state.tickMs > state.timeoutMs / 2;
-  if (!stalled) return { ...state, tickMs: nowMs };
+  const { timeoutMs, goodbye, sinceMs } = state;
+  if (!stalled) return { timeoutMs, heardMs: state.heardMs, tickMs: nowMs, goodbye, sinceMs };
   const heardMs = Object.fromEntries(
     Object.entries(state.heardMs).map(([link, at]) => [link, state.tickMs - at > state.timeoutMs ? at : nowMs]),
   );
-  return { ...state, tickMs: nowMs, heardMs, sinceMs: nowMs };
+  return { timeoutMs, heardMs, tickMs: nowMs, goodbye, sinceMs: nowMs };
 }
 
 export function detectorHeard(
@@ -38,9 +39,11 @@ export function detectorHeard(
   agentTickAgeMs: number,
   goodbye: boolean,
 ): DetectorState {
-  if (goodbye) return { ...state, goodbye: true };
-  if (agentTickAgeMs > state.timeoutMs) return state;
-  return { ...state, goodbye: false, heardMs: { ...state.heardMs, [link]: Math.max(atMs, state.heardMs[link] ?? atMs) } };
+  const { timeoutMs, heardMs, tickMs, sinceMs } = state;
+  if (goodbye) return { timeoutMs, heardMs, tickMs, goodbye, sinceMs };
+  if (agentTickAgeMs > timeoutMs) return state;
+  const heard = { ...heardMs, [link]: Math.max(atMs, heardMs[link] ?? atMs) };
+  return { timeoutMs, heardMs: heard, tickMs, goodbye, sinceMs };
 }
 
 /** Silence of the whole peer in milliseconds, counted from the start when nothing was ever heard. */
@@ -50,13 +53,24 @@ export function silentMs(state: DetectorState, nowMs: MonotonicMs): number {
 
 export function isAlive(state: DetectorState, nowMs: MonotonicMs): boolean {
   if (state.goodbye) return false;
-  return Object.values(state.heardMs).some((at) => nowMs - at < state.timeoutMs);
+  for (const link in state.heardMs) if (nowMs - (state.heardMs[link] ?? 0) < state.timeoutMs) return true;
+  return false;
+}
+
+/** Something was heard since this node woke up last: what the peer said before may be from before a takeover. */
+export function isHeardAwake(state: DetectorState): boolean {
+  return !state.goodbye && Object.values(state.heardMs).some((at) => at > state.sinceMs);
 }
 
 /** Nothing heard for the whole timeout since we watch, or a goodbye: as opposed to "just started, not heard yet". */
 export function isLost(state: DetectorState, nowMs: MonotonicMs): boolean {
   if (state.goodbye) return true;
   return !isAlive(state, nowMs) && nowMs - state.sinceMs >= state.timeoutMs;
+}
+
+/** After a stall of its own a node knows nothing of its peer until it hears it again, or has waited for the whole timeout. */
+export function knowsPeer(state: DetectorState, nowMs: MonotonicMs): boolean {
+  return isLost(state, nowMs) || Object.values(state.heardMs).some((at) => at > state.sinceMs);
 }
 
 export function linkIsAlive(state: DetectorState, link: string, nowMs: MonotonicMs): boolean {

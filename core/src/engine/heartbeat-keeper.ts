@@ -19,7 +19,7 @@ export class HeartbeatKeeper implements HeartbeatSession {
 
   private constructor(
     private readonly transport: HeartbeatTransport,
-    private readonly options: HeartbeatOptions,
+    private options: HeartbeatOptions,
   ) {}
 
   /** @throws what the transport throws at the first opening: a wrong address is a configuration error, not a failure to ride out. */
@@ -46,6 +46,18 @@ export class HeartbeatKeeper implements HeartbeatSession {
     for (const listener of this.failureListeners) listener(error);
     failed.close({ goodbye: false }).catch(() => undefined);
     this.reopenIn(REOPEN_MS);
+  }
+
+  /** Another pulse for a session that is open: it is closed without a goodbye and opened again, which the peer does not notice. */
+  async repulse(pulseMs: number): Promise<void> {
+    this.options = { ...this.options, pulseMs };
+    const { session } = this;
+    // One that failed is being opened again already, with the new pulse.
+    if (session === undefined || this.closed) return;
+    this.session = undefined;
+    this.rejectedBefore += session.rejected();
+    await session.close({ goodbye: false });
+    this.reopenIn(0);
   }
 
   private reopenIn(delayMs: number): void {

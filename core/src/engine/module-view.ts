@@ -2,16 +2,16 @@
 import type { HoldfastError } from '@holdfast/sdk';
 import type { ModuleView, ReplicationView } from '../api/contract.js';
 import { isAlive } from '../decide/detector.js';
+import { automatonRule } from '../decide/rules/built-in.js';
+import { activeRule } from '../decide/mirror/resources.js';
+import { prognosisOf } from '../decide/mirror/prognosis.js';
 import type { MirrorState } from '../decide/mirror/types.js';
 import { renderReason } from '../model/reason.js';
 import type { ModuleRuntime } from './module-runtime.js';
 import type { ModuleEntry } from './node-files.js';
 
-const NO_GENERATION = { current: '', epoch: 0, history: [] };
-const NO_WITNESS = {
-  grade: 'none',
-  text: 'no witness: if the nodes lose each other now, both run, and the changes of one side will have to be given up',
-} as const;
+export const NO_GENERATION = { current: '', epoch: 0, history: [] };
+export const NO_WITNESS = { grade: 'none', text: 'not configured', witnesses: [] } as const;
 
 /** A module that is installed but not running decisions: not configured, or refused. */
 export function idleView(entry: ModuleEntry, node: string, refused: HoldfastError | undefined): ModuleView {
@@ -35,7 +35,7 @@ export function idleView(entry: ModuleEntry, node: string, refused: HoldfastErro
   };
 }
 
-export function viewOf(runtime: ModuleRuntime, edited: string | undefined): ModuleView {
+export function viewOf(runtime: ModuleRuntime, edited: string | undefined, stale: boolean): ModuleView {
   const { snapshot: state, parts } = runtime;
   const { configuration } = parts;
   const alive = isAlive(state.detector, parts.clock.monotonicMs());
@@ -49,27 +49,48 @@ export function viewOf(runtime: ModuleRuntime, edited: string | undefined): Modu
     detail: detailOf(state),
     reason: { code: state.reason.code, text: renderReason(state.reason) },
     since: runtime.phaseSince,
+    ...(runtime.applicationSince === undefined ? {} : { applicationSince: runtime.applicationSince }),
     peer: {
       node: state.settings.peer,
       alive,
       ...(state.peer === undefined ? {} : { phase: state.peer.phase, quality: state.peer.quality }),
     },
+    mode: 'mirror',
     ...(replication === undefined ? {} : { replication }),
     addresses: parts.resources
-      .list()
-      .filter(({ name }) => name.startsWith('ip.'))
+      .ofClass('ip')
       .map(({ name, detail }) => ({ address: name.slice(3), state: state.addresses === 'acquired' ? detail : 'released' })),
     generation: state.durable.lineage,
-    arbitration: NO_WITNESS,
-    configuration: { applied: configuration.digest, ...(edited === undefined || edited === configuration.digest ? {} : { edited }) },
+    arbitration: {
+      grade: state.settings.witness,
+      text: prognosisOf(state),
+      witnesses: parts.witnesses.states.map(({ name, reachable, detail }) => ({ name, reachable, detail })),
+    },
+    configuration: {
+      applied: configuration.digest,
+      ...(edited === undefined || edited === configuration.digest ? {} : { edited }),
+      ...(alive && state.peer !== undefined && state.peer.configuration !== configuration.digest ? { peer: state.peer.configuration } : {}),
+      ...(stale ? { stale: true } : {}),
+    },
     maxloop: { count: state.durable.loop.count, max: state.settings.maxLoop },
+    ...ruleView(state),
+    maintenance: parts.maintenance.off,
   };
+}
+
+/** The automaton's own rules have names too: what they stand for is the reason of the state. */
+function ruleView(state: MirrorState): Pick<ModuleView, 'rule'> {
+  const rule = activeRule(state);
+  if (rule !== undefined) return { rule };
+  const label = state.phase === 'WAIT' ? automatonRule(state.reason.code) : undefined;
+  return label === undefined ? {} : { rule: { label, action: 'wait' } };
 }
 
 function detailOf(state: MirrorState): string {
   if (!state.settings.replicated) return '';
   const words: string[] = [state.durable.condition === 'uptodate' ? 'uptodate' : 'not uptodate'];
   if (state.replication.inconsistent) words.push('partly synchronised');
+  if (state.replication.image !== undefined && state.phase === 'WAIT') words.push(`an image of ${state.replication.image} can be promoted`);
   if (state.phase === 'ALONE') words.push('no redundancy');
   if (state.replication.link === 'holding') words.push('writes are held');
   return words.join(', ');
@@ -78,14 +99,17 @@ function detailOf(state: MirrorState): string {
 function replicationView(runtime: ModuleRuntime): ReplicationView | undefined {
   const { replica } = runtime.parts;
   if (replica === undefined) return undefined;
-  const { role, link, progress, lastResync, verification, failure } = replica.status();
+  const { role, link, image, progress, lastResync, verification, conflicts, note, failure } = replica.status();
   return {
     role,
     link,
     condition: runtime.snapshot.replication.inconsistent ? 'inconsistent' : runtime.snapshot.durable.condition,
+    ...(image === undefined ? {} : { image }),
     ...(progress === undefined ? {} : { progress }),
     ...(lastResync === undefined ? {} : { lastResync }),
     ...(verification === undefined ? {} : { verification }),
+    ...(conflicts === undefined ? {} : { conflicts }),
+    ...(note === undefined ? {} : { note }),
     ...(failure === undefined ? {} : { failure }),
   };
 }

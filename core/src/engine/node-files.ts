@@ -2,8 +2,8 @@
  * Where a node keeps what: the configuration folder holds what operators edit and what must be the same on every node, the state folder
  * what the agent writes. Everything is a plain file.
  */
-import { createHash, randomBytes } from 'node:crypto';
-import { chmod, cp, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { chmod, open, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HoldfastError } from '@holdfast/sdk';
 import { parseCluster } from '../config/index.js';
@@ -37,6 +37,7 @@ export class NodeFiles {
     return join(this.stateDirectory, 'modules', name);
   }
 
+  /** A link to the configuration that holds, while there is one. */
   applied(name: string): string {
     return join(this.moduleState(name), 'applied');
   }
@@ -96,36 +97,4 @@ export class NodeFiles {
     await rename(`${path}.new`, path);
     await syncDirectory(this.configDirectory);
   }
-
-  /** Copies a module folder beside its place and exchanges it, so that a crash leaves the old or the new one. */
-  async copyInto(source: string, target: string): Promise<void> {
-    await mkdir(join(target, '..'), { recursive: true });
-    await rm(`${target}.new`, { recursive: true, force: true });
-    await cp(source, `${target}.new`, { recursive: true, dereference: false, preserveTimestamps: true });
-    await rm(`${target}.old`, { recursive: true, force: true });
-    if (await exists(target)) await rename(target, `${target}.old`);
-    await rename(`${target}.new`, target);
-    await rm(`${target}.old`, { recursive: true, force: true });
-    await syncDirectory(join(target, '..'));
-  }
-
-  /** Digest of the scripts: part of what both nodes must have alike. */
-  async scriptsDigest(folder: string): Promise<string> {
-    const bin = join(folder, 'bin');
-    const names = (await readdir(bin, { recursive: true }).catch(() => [])).sort();
-    const hash = createHash('sha256');
-    for (const name of names) {
-      const path = join(bin, name);
-      const found = await stat(path);
-      if (found.isFile()) hash.update(`${name}\0${(found.mode & 0o111).toString(8)}\0`).update(await readFile(path));
-    }
-    return hash.digest('hex');
-  }
-}
-
-export async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -5,6 +5,8 @@
  * opened again as soon as the module lets go of it, or wants a role again.
  */
 import type {
+  ConflictStore,
+  ElementValue,
   Log,
   Replica,
   ReplicationBackend,
@@ -25,7 +27,7 @@ export class ReplicaKeeper implements Replica {
 
   private constructor(
     private readonly backend: ReplicationBackend,
-    private readonly options: ReplicationOptions,
+    private options: ReplicationOptions,
     private readonly log: Log,
     private current: Replica,
   ) {
@@ -64,6 +66,10 @@ export class ReplicaKeeper implements Replica {
     return replica;
   }
 
+  get conflicts(): ConflictStore | undefined {
+    return this.current.conflicts;
+  }
+
   status(): ReplicationStatus {
     return this.current.status();
   }
@@ -76,8 +82,8 @@ export class ReplicaKeeper implements Replica {
     return (await this.living()).becomePrimary(term, options);
   }
 
-  async becomeSecondary(term: Term): Promise<void> {
-    return (await this.living()).becomeSecondary(term);
+  async becomeSecondary(term: Term, options?: { givenUp?: string }): Promise<void> {
+    return (await this.living()).becomeSecondary(term, options);
   }
 
   connectPeer(term: Term, mode: ResyncMode, reason?: string): void {
@@ -90,6 +96,10 @@ export class ReplicaKeeper implements Replica {
 
   continueAlone(term: Term, options: { base: string }): Promise<void> {
     return this.current.continueAlone(term, options);
+  }
+
+  tick(): void {
+    this.current.tick?.();
   }
 
   refuse(): void {
@@ -105,6 +115,12 @@ export class ReplicaKeeper implements Replica {
 
   async cancelVerify(): Promise<void> {
     await this.current.cancelVerify?.();
+  }
+
+  /** A successor of a dead process begins with the new values too. */
+  async reconfigure(configuration: ElementValue): Promise<void> {
+    this.options = { ...this.options, configuration };
+    await this.current.reconfigure?.(configuration);
   }
 
   async stop(options: { force: boolean }): Promise<void> {

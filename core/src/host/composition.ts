@@ -5,12 +5,17 @@
 import 'reflect-metadata';
 import { container, instanceCachingFactory, type DependencyContainer, type InjectionToken } from 'tsyringe';
 import { HoldfastError } from '@holdfast/sdk';
-import { Agent } from '../engine/agent.js';
+import { Agent, type AgentParts } from '../engine/agent.js';
 import { systemClock, type Clock } from '../engine/clock.js';
 import { EventLog } from '../engine/event-log.js';
+import type { FencingSettings } from '../engine/fencing-settings.js';
 import { ModuleLoader, type Extensions } from '../engine/module-loader.js';
 import type { NodeFiles, NodeIdentity } from '../engine/node-files.js';
+import { Rebooter } from '../engine/rebooter.js';
+import type { ScriptTools } from '../engine/script-environment.js';
+import { Watchdog } from '../engine/watchdog.js';
 import { nodeAnswers } from '../api/peer-health.js';
+import { PeerParticipant } from '../api/peer-participant.js';
 import { PEER_PORT_DEFAULT } from '../model/configuration.js';
 import type { Diagnostics } from '../engine/diagnostics.js';
 import type { PluginHost } from './plugin-host.js';
@@ -21,6 +26,8 @@ export interface CompositionInputs {
   readonly identity: NodeIdentity;
   readonly pluginHost: PluginHost;
   readonly diagnostics: Diagnostics;
+  readonly tools: ScriptTools;
+  readonly fencing: FencingSettings;
 }
 
 function token<T>(name: string): InjectionToken<T> {
@@ -51,7 +58,11 @@ export function composeAgent(inputs: CompositionInputs): { agent: Agent; log: Ev
         extensions: from.resolve(EXTENSIONS),
         clock: from.resolve(CLOCK),
         log: from.resolve(EVENT_LOG),
+        rebooter: new Rebooter(inputs.fencing.reboot, (text) => {
+          from.resolve(EVENT_LOG).write('C', '', 'fencing', text);
+        }),
         diagnosticsFor: (module, component) => inputs.diagnostics.of({ module, component }),
+        tools: inputs.tools,
       }),
   );
   once(
@@ -64,8 +75,18 @@ export function composeAgent(inputs: CompositionInputs): { agent: Agent; log: Ev
         loader: from.resolve(LOADER),
         elements: inputs.pluginHost.elements(),
         log: from.resolve(EVENT_LOG),
+        watchdog: (oldestDecisionMs) =>
+          new Watchdog({
+            settings: inputs.fencing.watchdog,
+            oldestDecisionMs,
+            nowMs: () => from.resolve(CLOCK).monotonicMs(),
+            log: (level, text) => {
+              from.resolve(EVENT_LOG).write(level, '', 'watchdog', text);
+            },
+          }),
         plugins: () => inputs.pluginHost.describe(),
         reachable: (node) => reachable(inputs.identity, node),
+        ...otherNode(inputs.identity),
       }),
   );
   return { agent: root.resolve(AGENT), log: root.resolve(EVENT_LOG) };
@@ -87,7 +108,18 @@ function extensionsOf(registry: ExtensionRegistry): Extensions {
     virtualIpDriver: (type) => get('virtualIpDriver', type),
     replicationBackend: (type) => get('replicationBackend', type),
     checker: (type) => get('checker', type),
+    witness: (type) => get('witness', type),
   };
+}
+
+/** In a cluster of two: the one that takes part in changes of configuration. */
+function otherNode(identity: NodeIdentity): Pick<AgentParts, 'peer'> {
+  const lan = identity.cluster.lans.find(({ command }) => command) ?? identity.cluster.lans[0];
+  const [other, ...more] = (lan?.nodes ?? []).filter(({ name }) => name !== identity.node);
+  if (other === undefined || more.length > 0) return {};
+  const { name: node, address } = other;
+  const options = { address, port: PEER_PORT_DEFAULT, localNode: identity.node, clusterKey: identity.clusterKey, peers: [] };
+  return { peer: { node, participant: new PeerParticipant(node, options) } };
 }
 
 async function reachable(identity: NodeIdentity, node: string): Promise<boolean> {

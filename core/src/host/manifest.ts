@@ -10,7 +10,13 @@ export const MANIFEST_NAME = 'plugin.json';
 /** For plugin.json and for each schema. */
 export const JSON_BYTES_MAX = 64 * 1024;
 
-export const EXTENSION_POINTS: readonly ExtensionPoint[] = ['heartbeatTransport', 'virtualIpDriver', 'replicationBackend', 'checker'];
+export const EXTENSION_POINTS: readonly ExtensionPoint[] = [
+  'heartbeatTransport',
+  'virtualIpDriver',
+  'replicationBackend',
+  'checker',
+  'witness',
+];
 
 const PROBLEMS_SHOWN_MAX = 5;
 

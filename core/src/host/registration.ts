@@ -12,6 +12,7 @@ const REQUIRED_METHODS: Readonly<Record<ExtensionPoint, readonly string[]>> = {
   virtualIpDriver: ['create'],
   replicationBackend: ['directories', 'open'],
   checker: ['create'],
+  witness: ['create'],
 };
 
 /** @throws HoldfastError when `register` fails, or does not register exactly what the manifest declares. */
@@ -46,6 +47,7 @@ export function registerPlugin(plugin: Plugin, manifest: PluginManifest): readon
     virtualIpDriver: (type, implementation) => accept({ point: 'virtualIpDriver', type, plugin: id, implementation }),
     replicationBackend: (type, implementation) => accept({ point: 'replicationBackend', type, plugin: id, implementation }),
     checker: (type, implementation) => accept({ point: 'checker', type, plugin: id, implementation }),
+    witness: (type, implementation) => accept({ point: 'witness', type, plugin: id, implementation }),
   };
   try {
     callRegister(plugin, context, id);

@@ -1,11 +1,12 @@
 /** What plug-ins registered, by extension point and type. The only way from the core to an implementation. */
-import type { Checker, ExtensionPoint, HeartbeatTransport, ReplicationBackend, VirtualIpDriver } from '@holdfast/sdk';
+import type { Checker, ExtensionPoint, HeartbeatTransport, ReplicationBackend, VirtualIpDriver, WitnessProvider } from '@holdfast/sdk';
 
 export interface Implementations {
   readonly heartbeatTransport: HeartbeatTransport;
   readonly virtualIpDriver: VirtualIpDriver;
   readonly replicationBackend: ReplicationBackend;
   readonly checker: Checker;
+  readonly witness: WitnessProvider;
 }
 
 export interface Extension<Point extends ExtensionPoint> {

@@ -1,4 +1,6 @@
 /** The validated configuration of a cluster and of a module, as the engine uses it. Produced by config/, consumed everywhere. */
+import type { SplitBrainPolicy } from './report.js';
+import type { FailoverConfiguration } from './rules.js';
 import type { ModuleName, NodeId } from './state.js';
 
 export interface ClusterLan {
@@ -17,7 +19,7 @@ export interface ClusterConfiguration {
   readonly digest: string;
 }
 
-export type ContributedPoint = 'heartbeatTransport' | 'virtualIpDriver' | 'replicationBackend' | 'checker';
+export type ContributedPoint = 'heartbeatTransport' | 'virtualIpDriver' | 'replicationBackend' | 'checker' | 'witness';
 
 /** An element that a plug-in serves, validated by the plug-in's schema. */
 export interface ContributedConfiguration {
@@ -38,6 +40,10 @@ export interface ServiceConfiguration {
   readonly boot: 'on' | 'off' | 'auto' | 'ignore';
   readonly bootDelayMs: number;
   readonly failover: boolean;
+  /** What happens by itself after both nodes went on without the other. */
+  readonly splitBrain: SplitBrainPolicy;
+  /** An automatic stopstart, and an application that cannot be ended, boot the machine. */
+  readonly automaticReboot: boolean;
   /** `alone`, `lastprim` or a node name. */
   readonly defaultPrimary: string;
   readonly maxLoop: number;
@@ -61,6 +67,19 @@ export interface HeartConfiguration {
   readonly heartbeats: readonly HeartbeatConfiguration[];
 }
 
+export interface FarmConfiguration {
+  /** UDP ports of the module on a node: with N nodes, each pair of nodes has one of them. Default of the first: from 4803. */
+  readonly ports: readonly number[];
+  readonly pulseMs: number;
+  /** Silence after which a new leader is elected. */
+  readonly leaderTimeoutMs: number;
+  /** Silence after which another node counts as gone. */
+  readonly memberTimeoutMs: number;
+  readonly lans: readonly string[];
+  /** What is shared, each with the power of the nodes; a node that is not named has 1. */
+  readonly groups: readonly { readonly name: string; readonly powers: Readonly<Record<NodeId, number>> }[];
+}
+
 export interface ScriptsConfiguration {
   readonly niceStopTimeoutMs: number;
   readonly forceStopTimeoutMs: number;
@@ -71,14 +90,34 @@ export interface ScriptsConfiguration {
   readonly variables: Readonly<Record<string, string>>;
 }
 
+export interface VirtualHostConfiguration {
+  readonly name: string;
+  /** A file in the module's bin/, or an absolute path. */
+  readonly envFile?: string;
+  /** Whose scripts see the name. */
+  readonly when: 'prim' | 'second' | 'both';
+}
+
+export interface ArbitrationConfiguration {
+  /** How long a node that hears nobody waits for a decision: a primary holds its writes that long. */
+  readonly undecidedLimitMs: number;
+  /** What a primary does then. */
+  readonly undecided: 'stop' | 'continue';
+}
+
 export interface ModuleConfiguration {
   readonly name: ModuleName;
   /** 1-based, the same on every node; fixes the ports. */
   readonly id: number;
   readonly service: ServiceConfiguration;
   readonly heart?: HeartConfiguration;
+  readonly farm?: FarmConfiguration;
   /** Absent: no scripts run. */
   readonly scripts?: ScriptsConfiguration;
+  readonly virtualHost?: VirtualHostConfiguration;
+  readonly arbitration: ArbitrationConfiguration;
+  /** Absent: only the built-in rules. */
+  readonly failover?: FailoverConfiguration;
   readonly contributed: readonly ContributedConfiguration[];
   /** SHA-256 over the expanded configuration and the scripts, hexadecimal. */
   readonly digest: string;

@@ -1,7 +1,7 @@
 /**
  * Ledger: an append-only list of lines behind HTTP, small enough to read, strict enough to test a cluster with.
  *
- *   POST /append      body: one line, 1 to 4096 bytes of UTF-8. Answers {"sequence": n} once the line is on disk (fsync).
+ *   POST /append      body: one line, 1 to 4096 bytes of UTF-8. Answers {"sequence": n, "node": name} once it is on disk (fsync).
  *   GET  /entries     the lines from ?from=n (default 1) on, each as `sequence TAB line`; only what is on disk.
  *   GET  /health      {"status":"ok","entries":n}
  *
@@ -16,12 +16,14 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 
 const ADDRESS = process.env.LEDGER_ADDRESS ?? '127.0.0.1';
 const PORT = Number(process.env.LEDGER_PORT ?? 8080);
 const FILE = join(process.env.LEDGER_FOLDER ?? '/srv/ledger', 'ledger.log');
 const READY_DESCRIPTOR = 9;
+const NODE = hostname();
 
 const LINE_BYTES_MAX = 4096;
 const WAITING_MAX = 10_000;
@@ -224,7 +226,7 @@ async function append(ledger, request, response) {
   } else if (text === '' || /[\n\r\0]/.test(text)) {
     answer(response, 400, { error: 'an entry is one line and not empty' });
   } else {
-    answer(response, 200, { sequence: await ledger.append(text) });
+    answer(response, 200, { sequence: await ledger.append(text), node: NODE });
   }
 }
 

@@ -5,9 +5,11 @@ export interface WatchRequest {
   readonly kind: 'watch';
   readonly id: number;
   readonly criteria: ProcessCriteria;
-  /** A fall below this many is confirmed by a second look before it is told. */
+  /** A fall below this many is confirmed by further looks before it is told, as long as somebody may start a successor. */
   readonly atLeast: number | undefined;
   readonly scanIntervalMs: number;
+  /** The same while there are enough of them: then only their deaths matter, which are told at once. */
+  readonly calmIntervalMs: number;
   /** An unchanged observation is told again after this long. */
   readonly repeatIntervalMs: number;
 }

@@ -1,18 +1,20 @@
 /** One watched process name as a check of the module. */
-import type { Check, CheckAction, CheckPhase, CheckResult, Log } from '@holdfast/sdk';
+import type { Check, CheckAction, CheckClass, CheckPhase, CheckResult, Log } from '@holdfast/sdk';
 import type { WatchedProcess } from './configuration.js';
 import type { ProcessWatch } from './process-watch.js';
 import { isEnough, judge } from './verdict.js';
 
 /** Deaths are told by the kernel at once; scans find what appears, and are cheap. */
 const SCAN_INTERVAL_MS_MAX = 1000;
+const CALM_INTERVAL_MS_MAX = 5000;
 
 type Report = (result: CheckResult) => void;
 
 export class ProcessCheck implements Check {
   readonly resource: string;
-  readonly phase: CheckPhase;
+  readonly phase: CheckPhase | CheckClass;
   readonly action: CheckAction;
+  readonly script?: string;
   private readonly watched: WatchedProcess;
   private readonly processWatch: ProcessWatch;
   private readonly log: Log;
@@ -23,6 +25,7 @@ export class ProcessCheck implements Check {
     this.resource = watched.resource;
     this.phase = watched.phase;
     this.action = watched.action;
+    if (watched.script !== undefined) this.script = watched.script;
     this.watched = watched;
     this.processWatch = processWatch;
     this.log = log;
@@ -48,8 +51,11 @@ export class ProcessCheck implements Check {
   }
 
   private look(report: Report): Promise<void> {
-    const { criteria, atLeast, pollIntervalMs } = this.watched;
-    const wanted = { criteria, atLeast, scanIntervalMs: Math.min(pollIntervalMs, SCAN_INTERVAL_MS_MAX), repeatIntervalMs: pollIntervalMs };
+    const { criteria, atLeast, atMost, pollIntervalMs } = this.watched;
+    const scanIntervalMs = Math.min(pollIntervalMs, SCAN_INTERVAL_MS_MAX);
+    // What must not become too many is looked for all the time.
+    const calmIntervalMs = atMost === undefined ? Math.min(pollIntervalMs, CALM_INTERVAL_MS_MAX) : scanIntervalMs;
+    const wanted = { criteria, atLeast, scanIntervalMs, calmIntervalMs, repeatIntervalMs: pollIntervalMs };
     let seen = false;
     return new Promise((resolve) => {
       const tell = (result: CheckResult): void => {

@@ -9,6 +9,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 export interface Process {
   readonly pid: number;
+  readonly parentPid: number;
   /** Clock ticks after boot: with the pid it names one process for ever. */
   readonly startTime: number;
   /** At most 15 bytes. */
@@ -41,8 +42,9 @@ export class ProcessTable {
   /**
    * Brings the table up to date. A process that did not change stays the same object.
    * @param wanted pids to read again in any case
+   * @param takeTurns false: a quick scan, for what is new
    */
-  scan(nowMs: number, wanted: ReadonlySet<number>, withArguments: boolean): readonly Process[] {
+  scan(nowMs: number, wanted: ReadonlySet<number>, withArguments: boolean, takeTurns = true): readonly Process[] {
     const present = new Set(listPids());
     present.delete(this.ownPid);
     for (const pid of this.entries.keys()) if (!present.has(pid)) this.entries.delete(pid);
@@ -50,7 +52,7 @@ export class ProcessTable {
       const entry = this.entries.get(pid);
       if (entry === undefined || this.isDue(entry, nowMs, wanted, withArguments)) this.read(pid, nowMs, withArguments);
     }
-    for (const pid of this.nextInTurn(nowMs)) this.read(pid, nowMs, withArguments);
+    for (const pid of takeTurns ? this.nextInTurn(nowMs) : []) this.read(pid, nowMs, withArguments);
     return Array.from(this.entries.values(), (entry) => entry.process);
   }
 
@@ -64,25 +66,29 @@ export class ProcessTable {
     return argumentsMissing || nowMs - entry.firstSeenMs < YOUNG_MS || wanted.has(entry.process.pid);
   }
 
+  /** Whoever is read goes to the end of the table, so that the longest unread are its first. */
   private nextInTurn(nowMs: number): readonly number[] {
-    return [...this.entries.values()]
-      .filter((entry) => entry.readAtMs < nowMs)
-      .sort((a, b) => a.readAtMs - b.readAtMs)
-      .slice(0, TURNS_PER_SCAN)
-      .map((entry) => entry.process.pid);
+    const next: number[] = [];
+    for (const [pid, { readAtMs }] of this.entries) {
+      if (readAtMs >= nowMs || next.length === TURNS_PER_SCAN) break;
+      next.push(pid);
+    }
+    return next;
   }
 
   private read(pid: number, nowMs: number, withArguments: boolean): void {
     const entry = this.entries.get(pid);
     const found = readProcess(pid, withArguments);
-    if (found === undefined) {
-      this.entries.delete(pid);
-    } else if (entry?.process.startTime !== found.startTime) {
+    this.entries.delete(pid);
+    if (found === undefined) return;
+    if (entry?.process.startTime !== found.startTime) {
       this.entries.set(pid, { process: found, firstSeenMs: nowMs, readAtMs: nowMs });
     } else {
-      const same = entry.process.name === found.name && entry.process.argumentsText === found.argumentsText;
+      const { process } = entry;
+      const same = process.name === found.name && process.argumentsText === found.argumentsText && process.parentPid === found.parentPid;
       if (!same) entry.process = found;
       entry.readAtMs = nowMs;
+      this.entries.set(pid, entry);
     }
   }
 }
@@ -101,14 +107,14 @@ export function readProcess(pid: number, withArguments: boolean): Process | unde
  * `pid (name) state ppid … starttime …`: the name may contain spaces and parentheses, so it ends at the last one.
  * @returns undefined for a dead process, or a line that is not one
  */
-export function parseStat(stat: string): { readonly name: string; readonly startTime: number } | undefined {
+export function parseStat(stat: string): Pick<Process, 'name' | 'parentPid' | 'startTime'> | undefined {
   const open = stat.indexOf('(');
   const close = stat.lastIndexOf(')');
   if (open < 0 || close < open) return undefined;
   const fields = stat.slice(close + 2).split(' ');
   const startTime = Number(fields[19]);
   if (!Number.isSafeInteger(startTime) || fields[0] === 'Z' || fields[0] === 'X' || fields[0] === 'x') return undefined;
-  return { name: stat.slice(open + 1, close), startTime };
+  return { name: stat.slice(open + 1, close), parentPid: Number(fields[1]), startTime };
 }
 
 function joinArguments(cmdline: string): string {

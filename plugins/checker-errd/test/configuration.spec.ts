@@ -67,10 +67,31 @@ describe('errd', () => {
     assert.deepEqual(readWatchedProcesses({}), []);
   });
 
+  it('has classes of its own, and executables for actions', () => {
+    const [watched] = readWatchedProcesses(proc({ name: 'nightly', class: 'batch', action: 'repair' }));
+    assert.deepEqual([watched?.phase, watched?.action, watched?.script], ['class:batch', 'stopstart', 'repair']);
+    const [plain] = readWatchedProcesses(proc({ name: 'nightly', action: 'stop' }));
+    assert.deepEqual([plain?.phase, plain?.action, plain?.script], ['prim', 'stop', undefined]);
+  });
+
+  it('says which proc it refuses', () => {
+    try {
+      readWatchedProcesses(proc({ name: 'a' }, { name: 'b', atleast: 3, atmax: 2 }));
+      assert.fail('accepted');
+    } catch (error) {
+      assert.equal((error as { details: { pointer: string } }).details.pointer, '/proc/1');
+    }
+  });
+
   it('is refused by the attribute that is wrong', () => {
     const refused: readonly (readonly [ElementValue, RegExp])[] = [
       [proc({}), /HF_ERRD_CRITERION_MISSING/],
-      [proc({ name: 'postgres', service: true }), /HF_ERRD_UNSUPPORTED: service="on".*not supported yet/],
+      [proc({ argregex: 'x', service: true }), /HF_ERRD_SERVICE_NAME: .*needs name/],
+      [proc({ name: '../sshd', service: true }), /HF_ERRD_SERVICE_NAME: .*"\.\.\/sshd"/],
+      [proc({ name: 'sshd', nameregex: 's', service: true }), /HF_ERRD_SERVICE_EXPRESSION: nameregex of proc "sshd"/],
+      [proc({ name: 'sshd', restart_services: 'a, b' }), /HF_ERRD_RESTART_SERVICES: .*needs service="on"/],
+      [proc({ name: 'sshd', service: true, action: 'stop', restart_services: 'a' }), /HF_ERRD_RESTART_SERVICES: .*action="restart"/],
+      [proc({ name: 'sshd', service: true, action: 'restart', restart_services: 'a,,b' }), /HF_ERRD_RESTART_SERVICES: .*with ""/],
       [proc({ name: 'a-name-of-16-byte' }), /HF_ERRD_NAME_TOO_LONG: .*15 bytes/],
       [proc({ nameregex: 'a**' }), /HF_ERRD_REGEX_INVALID: nameregex="a\*\*"/],
       [proc({ argregex: '\\d+' }), /HF_ERRD_REGEX_INVALID: argregex="\\d\+".*character 2/],
@@ -104,7 +125,7 @@ describe('verdict', () => {
 describe('process table', () => {
   it('reads names with any characters in them, and takes zombies for dead', () => {
     const rest = `S ${Array.from({ length: 18 }, (_, index) => index).join(' ')} 4711 0 0`;
-    assert.deepEqual(parseStat(`12 (a) (b c)) ${rest}`), { name: 'a) (b c)', startTime: 4711 });
+    assert.deepEqual(parseStat(`12 (a) (b c)) ${rest}`), { name: 'a) (b c)', parentPid: 0, startTime: 4711 });
     assert.equal(parseStat(`12 (a) ${rest.replace('S', 'Z')}`), undefined);
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 15 }), (name) => assert.equal(parseStat(`12 (${name}) ${rest}`)?.name, name)),

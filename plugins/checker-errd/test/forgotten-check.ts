@@ -9,6 +9,7 @@ plugin.register({
   heartbeatTransport: ignore,
   virtualIpDriver: ignore,
   replicationBackend: ignore,
+  witness: ignore,
   checker: (_type, checker) => {
     const [check] = checker.create({ module: 'test', localNode: 'node1', configuration: { proc: [{ name: 'no-such-process' }] }, log });
     // Keeps the program alive until the watch runs; after that nothing does.

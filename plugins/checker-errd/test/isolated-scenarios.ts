@@ -72,6 +72,7 @@ function checkOf(argregex: string): { readonly check: Check; readonly results: C
     heartbeatTransport: ignore,
     virtualIpDriver: ignore,
     replicationBackend: ignore,
+    witness: ignore,
     checker: (_type, checker) => {
       checks = checker.create({ module: 'test', localNode: 'node1', configuration: { proc: [{ argregex }] }, log });
     },

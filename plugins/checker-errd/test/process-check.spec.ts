@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Check, Checker, CheckResult, ElementValue, Log } from '@holdfast/sdk';
+import { checkerCases } from '@holdfast/sdk/testkit/checker';
 import { plugin } from '../src/index.js';
 
 const silent = (): void => undefined;
@@ -22,6 +23,7 @@ function registeredChecker(): Checker {
     heartbeatTransport: silent,
     virtualIpDriver: silent,
     replicationBackend: silent,
+    witness: silent,
     checker: (_type, checker) => {
       registered = checker;
     },
@@ -139,6 +141,45 @@ describe('process checker', function () {
     assert(!one.results.some((result) => result.verdict === 'down'));
   });
 
+  it('tells the death of a daemon at once, and waits for a successor only while somebody is there to start one', async () => {
+    const took = async (tag: string, kill: (pid: number) => void): Promise<number> => {
+      const one = await watch({ argregex: `^${tag} 60$` }, 300);
+      await until('it is up', () => one.verdict() === 'up');
+      // The scan that notes who the parent is now.
+      await until('it was scanned again', () => one.results.length >= 3);
+      const killedAtMs = performance.now();
+      kill(pidOf(one));
+      await until('it is down', () => one.verdict() === 'down');
+      return performance.now() - killedAtMs;
+    };
+    const kill = (pid: number): boolean => process.kill(pid, 'SIGKILL');
+    const fastest = async (measure: (round: number) => Promise<number>): Promise<number> => {
+      const all = [await measure(1), await measure(2), await measure(3)];
+      return Math.min(...all);
+    };
+    const daemon = await fastest((round) => {
+      run(`(exec -a ${TAG}-dm${round} sleep 60) &`);
+      return took(`${TAG}-dm${round}`, kill);
+    });
+    const supervised = await fastest((round) => {
+      run(`(exec -a ${TAG}-sv${round} sleep 60) & exec sleep 61`);
+      return took(`${TAG}-sv${round}`, kill);
+    });
+    const withParent = await fastest((round) => {
+      const parent = run(`(exec -a ${TAG}-wp${round} sleep 60) & exec sleep 61`);
+      return took(`${TAG}-wp${round}`, (pid) => {
+        parent.kill('SIGKILL');
+        kill(pid);
+      });
+    });
+    process.stdout.write(
+      `      daemon ${daemon.toFixed(1)} ms, supervised ${supervised.toFixed(1)} ms, with its parent ${withParent.toFixed(1)} ms\n`,
+    );
+    assert(supervised >= 50, `${supervised} ms`);
+    assert(daemon < 40, `${daemon} ms`);
+    assert(withParent < 40, `${withParent} ms`);
+  });
+
   it('wants as many as atleast says', async () => {
     const first = start(`${TAG}-two`);
     const one = await watch({ argregex: `^${TAG}-two `, atleast: 2 });
@@ -176,7 +217,7 @@ describe('process checker', function () {
     const one = await watch({ argregex: `^${TAG}-was` });
     await until('it is up', () => one.verdict() === 'up');
     child.stdin?.write('go\n');
-    await until('it is down', () => one.verdict() === 'down');
+    await until('it is down', () => one.verdict() === 'down', 8000);
   });
 
   it('counts a zombie as dead', async () => {
@@ -251,6 +292,25 @@ describe('process checker', function () {
 
   it('says unknown while it cannot watch, and goes on by itself', async () => {
     assert.equal(await runProgram(['prlimit', '--nofile=64', '--'], ISOLATED_SCENARIOS, 'no-descriptors'), '0');
+  });
+
+  describe('as every checker', () => {
+    const create = (): Check => {
+      const [check] = checker.create({ module: 'test', localNode: 'node1', configuration: { proc: [{ argregex: `^${TAG}-case ` }] }, log });
+      assert(check !== undefined);
+      return check;
+    };
+    let child: ChildProcess | undefined;
+    const makeUp = async (): Promise<void> => {
+      child ??= start(`${TAG}-case`);
+      const { pid } = child;
+      await until('it runs', () => readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith(TAG));
+    };
+    const makeDown = async (): Promise<void> => {
+      if (child !== undefined) await end(child);
+      child = undefined;
+    };
+    for (const { title, run: runCase } of checkerCases({ create, makeUp, makeDown, cleanUp: makeDown })) it(title, runCase);
   });
 });
 

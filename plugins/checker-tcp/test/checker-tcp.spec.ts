@@ -8,31 +8,16 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import type { Check, Checker, CheckResult, ElementValue, Log } from '@holdfast/sdk';
+import type { Check, CheckResult, ElementValue } from '@holdfast/sdk';
+import { checkerCases } from '@holdfast/sdk/testkit/checker';
+import { createdChecks } from '@holdfast/sdk/testkit/created';
 import { plugin } from '../src/index.js';
 
 const silent = (): void => undefined;
-const log: Log = { debug: silent, info: silent, warn: silent, error: silent };
-
-function registered(): Checker {
-  let found: Checker | undefined;
-  const refuse = (): never => assert.fail('registers a checker only');
-  plugin.register({
-    heartbeatTransport: refuse,
-    virtualIpDriver: refuse,
-    replicationBackend: refuse,
-    checker: (type, checker) => {
-      assert.equal(type, 'tcp');
-      found = checker;
-    },
-  });
-  assert.ok(found);
-  return found;
-}
+const SCHEMA: unknown = JSON.parse(readFileSync(new URL('../../schemas/tcp.json', import.meta.url), 'utf8'));
 
 function create(to: ElementValue, attributes: Readonly<Record<string, string>> = {}): Check {
-  const configuration = { ident: 'web', ...attributes, to: [to] };
-  const [check, ...others] = registered().create({ module: 'shop', localNode: 'north', configuration, log });
+  const [check, ...others] = createdChecks(plugin, SCHEMA, { ident: 'web', ...attributes, to: [to] });
   assert.ok(check);
   assert.equal(others.length, 0);
   return check;
@@ -193,7 +178,22 @@ describe('TCP checker', () => {
   });
 
   it('refuses an element that was not validated', () => {
-    assert.throws(() => create({ addr: '127.0.0.1' }), { code: 'HF_CHECKER_TCP_CONFIGURATION' });
-    assert.throws(() => create({ addr: '127.0.0.1', port: 80 }, { when: 'never' }), { code: 'HF_CHECKER_TCP_CONFIGURATION' });
+    assert.throws(() => create({ addr: '127.0.0.1' }), { code: 'HF_ELEMENT_NOT_VALIDATED' });
+    assert.throws(() => create({ addr: '127.0.0.1', port: 80 }, { when: 'never' }), { code: 'HF_ELEMENT_NOT_VALIDATED' });
+  });
+
+  describe('as every checker', () => {
+    let port = 0;
+    const makeUp = async (): Promise<void> => {
+      if (servers.length > 0) return;
+      const server = createServer((socket) => socket.on('error', silent));
+      servers.push(server);
+      port = await listen(server, port);
+    };
+    const makeDown = async (): Promise<void> => {
+      await Promise.all(servers.splice(0).map(close));
+    };
+    const subject = { create: () => create({ addr: '127.0.0.1', port, interval: 50 }), makeUp, makeDown, cleanUp: makeDown };
+    for (const { title, run } of checkerCases(subject)) it(title, run).timeout(20_000);
   });
 });

@@ -5,7 +5,7 @@
  * this node as outdated, so the wall clock gives a floor; it decides nothing as long as the file is there.
  */
 import { randomBytes } from 'node:crypto';
-import { open, readFile, rename } from 'node:fs/promises';
+import { open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HoldfastError, type Log, messageOf } from '@holdfast/sdk';
 import { INCARNATION_BYTES } from './wire/frame.js';
@@ -67,20 +67,34 @@ export class Incarnations {
   }
 
   async #write(number: number): Promise<void> {
-    const temporary = join(this.#directory, `${FILE}.new`);
-    const handle = await open(temporary, 'w', 0o600);
+    const file = join(this.#directory, FILE);
+    const temporary = `${file}.new`;
     try {
-      await handle.writeFile(`${number}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
+      await write(temporary, 'w', number);
+      await rename(temporary, file);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+      // A node with a full disk must be able to come back, and make room. In the block that the file has; torn, it is damaged, see above.
+      await rm(temporary, { force: true });
+      await write(file, 'r+', number);
+      return;
     }
-    await rename(temporary, join(this.#directory, FILE));
     const directory = await open(this.#directory, 'r');
     try {
       await directory.sync();
     } finally {
       await directory.close();
     }
+  }
+}
+
+/** Numbers have the same length until the year 2286: what is written over has an end in the right place. */
+async function write(file: string, flags: 'w' | 'r+', number: number): Promise<void> {
+  const handle = await open(file, flags, 0o600);
+  try {
+    await handle.write(`${number}\n`, 0);
+    await handle.sync();
+  } finally {
+    await handle.close();
   }
 }

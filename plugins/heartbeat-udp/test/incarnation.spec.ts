@@ -1,5 +1,6 @@
 /** Incarnations grow, over restarts, clocks set back, damage and loss of their file. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,5 +55,21 @@ describe('incarnation', () => {
     const absent = new Incarnations(join(directory, 'absent'), log);
     await assert.rejects(absent.next(), { code: 'HF_HEARTBEAT_STATE' });
     await assert.rejects(absent.next(), { code: 'HF_HEARTBEAT_STATE' });
+  });
+
+  it('grows on a disk without any room', async () => {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'none', directory]);
+    try {
+      const former = await new Incarnations(directory, log).next();
+      await assert.rejects(writeFile(join(directory, 'filler'), Buffer.alloc(128 << 10)), { code: 'ENOSPC' });
+      const bytes = await new Incarnations(directory, log).next();
+      assert.ok(bytes.compare(former) > 0);
+      assert.equal(await readFile(join(directory, 'incarnation'), 'utf8'), `${bytes.readBigUInt64BE()}\n`);
+      await rm(join(directory, 'filler'));
+      assert.ok((await new Incarnations(directory, log).next()).compare(bytes) > 0);
+      assert.deepEqual(await readdir(directory), ['incarnation']);
+    } finally {
+      execFileSync('umount', [directory]);
+    }
   });
 });

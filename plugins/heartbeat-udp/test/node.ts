@@ -79,6 +79,7 @@ export class TestNode {
       virtualIpDriver: refuse,
       replicationBackend: refuse,
       checker: refuse,
+      witness: refuse,
     });
     await plugin.start?.({ log, stateDirectory: this.#stateDirectory }, new AbortController().signal);
   }

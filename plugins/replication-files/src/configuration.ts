@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto';
 import { HoldfastError, messageOf, type ElementValue } from '@holdfast/sdk';
 import { Rules, type Exclusion } from './boundary/rules.js';
+import type { ReplicatorLimits } from './control.js';
+import type { SyncMode } from './fuse/protocol.js';
 
 export interface ReplicatedDirectory {
   /** Absolute, without a slash at the end. */
@@ -32,10 +34,41 @@ function readExclusion(element: ElementValue): Exclusion {
   return { expression };
 }
 
+/** Attributes that a running replica takes. */
+export const RECONFIGURABLE = ['reiallowedbw', 'verifyallowedbw', 'verifyevery'] as const;
+
+export function readLimits(configuration: ElementValue): ReplicatorLimits {
+  return {
+    resyncBytesPerSecondMax: bandwidthOf(configuration['reiallowedbw']),
+    verifyBytesPerSecondMax: bandwidthOf(configuration['verifyallowedbw']),
+    verifyEveryMs: everyMs(configuration['verifyevery']),
+  };
+}
+
+/** KB/s to bytes per second. */
+function bandwidthOf(value: ElementValue[string] | undefined): number | undefined {
+  return value === undefined ? undefined : Number(value) * 1024;
+}
+
+/** Seconds; 0: never. */
+function everyMs(value: ElementValue[string] | undefined): number | undefined {
+  return value === undefined || value === 0 ? undefined : Number(value) * 1000;
+}
+
 /** Equal on both nodes when both exclude the same. */
 export function exclusionsDigest(exclusions: readonly (readonly Exclusion[])[]): string {
   if (exclusions.every((ofOne) => ofOne.length === 0)) return 'none';
   return createHash('sha256').update(JSON.stringify(exclusions)).digest('hex');
+}
+
+/** What an operator should know of a configuration when a node fails. */
+/** @param canImage whether the file system can share blocks; undefined: not known yet */
+export function noteOf(sync: SyncMode, canImage: boolean | undefined): { readonly note?: string } {
+  const notes = [
+    ...(sync === 'write' ? [] : ['sync="fsync": a failover may lose what was written, but neither synced nor in a closed file']),
+    ...(canImage === false ? ['no image is kept during a resync: the file system has no reflinks (XFS and btrfs have)'] : []),
+  ];
+  return notes.length === 0 ? {} : { note: notes.join('; ') };
 }
 
 function childrenOf(element: ElementValue, name: string): readonly ElementValue[] {

@@ -6,12 +6,19 @@ import type { Replica, ReplicationOptions, ResyncMode, Term, VerifyOptions } fro
 import { messageOf } from '@holdfast/sdk';
 import { FilesBackend } from '../src/backend.js';
 
-export type AgentOptions = Omit<ReplicationOptions, 'log' | 'key'> & { readonly key: string };
+export type AgentOptions = Omit<ReplicationOptions, 'log' | 'key'> & { readonly key: string; readonly deathsMax: number };
 
 export type AgentCall =
   | { readonly call: 'open'; readonly options: AgentOptions }
-  | { readonly call: 'becomePrimary'; readonly term: Term; readonly base: string; readonly fresh: boolean; readonly force: boolean }
-  | { readonly call: 'becomeSecondary'; readonly term: Term }
+  | {
+      readonly call: 'becomePrimary';
+      readonly term: Term;
+      readonly base: string;
+      readonly fresh: boolean;
+      readonly force: boolean;
+      readonly image: boolean;
+    }
+  | { readonly call: 'becomeSecondary'; readonly term: Term; readonly givenUp?: string }
   | { readonly call: 'connectPeer'; readonly term: Term; readonly mode: ResyncMode }
   | { readonly call: 'disconnectPeer' }
   | { readonly call: 'continueAlone'; readonly term: Term; readonly base: string }
@@ -43,7 +50,8 @@ function logLine(level: string): (message: string) => void {
 async function perform(request: AgentRequest): Promise<void> {
   if (request.call === 'open') {
     const log = { debug: logLine('debug'), info: logLine('info'), warn: logLine('warn'), error: logLine('error') };
-    replica = await new FilesBackend().open({ ...request.options, key: Buffer.from(request.options.key, 'base64'), log });
+    const limits = { deathsMax: request.options.deathsMax, withinMs: 60_000 };
+    replica = await new FilesBackend(limits).open({ ...request.options, key: Buffer.from(request.options.key, 'base64'), log });
     replica.onStatus((status) => {
       report({ kind: 'status', status });
     });
@@ -52,9 +60,14 @@ async function perform(request: AgentRequest): Promise<void> {
   const open = replica as Replica;
   switch (request.call) {
     case 'becomePrimary':
-      return open.becomePrimary(request.term, { base: request.base, fresh: request.fresh, force: request.force });
+      return open.becomePrimary(request.term, {
+        base: request.base,
+        fresh: request.fresh,
+        force: request.force,
+        image: request.image,
+      });
     case 'becomeSecondary':
-      return open.becomeSecondary(request.term);
+      return open.becomeSecondary(request.term, request.givenUp === undefined ? {} : { givenUp: request.givenUp });
     case 'connectPeer':
       open.connectPeer(request.term, request.mode);
       return;

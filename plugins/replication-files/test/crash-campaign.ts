@@ -7,6 +7,11 @@ import { cyclesOfAll, randomCycles } from './crash-plan.js';
 import { Random } from './random.js';
 
 const CYCLES_PER_LAB = 50;
+const WAYS = [
+  ['second', 'write'],
+  ['none', 'write'],
+  ['second', 'fsync'],
+] as const;
 
 const options = JSON.parse(process.argv[2] ?? '{}') as { readonly rounds?: number; readonly seed?: number; readonly all?: number };
 const cycles = options.all === undefined ? randomCycles(new Random(options.seed ?? 1)) : cyclesOfAll(options.all);
@@ -16,9 +21,9 @@ let [done, acknowledged, interrupted, labs] = [0, 0, 0, 0];
 let isInterrupted = true;
 
 for (let isLast = false; !isLast; ) {
-  const async = labs % 2 === 0 ? 'second' : 'none';
+  const [async, sync] = WAYS[labs % WAYS.length] as (typeof WAYS)[number];
   labs += 1;
-  const lab = await CrashLab.create(async);
+  const lab = await CrashLab.create({ async, sync });
   try {
     for (let left = CYCLES_PER_LAB; left > 0 && !isLast; left -= 1) {
       const next = done >= rounds ? undefined : cycles.next(isInterrupted);
@@ -26,7 +31,7 @@ for (let isLast = false; !isLast; ) {
       if (next === undefined || next.done === true) break;
       const { sequences, concurrency, crash } = next.value;
       done += 1;
-      const what = `cycle ${done}, async ${async}: ${crash.victim} ${crash.how}, ${crash.records} records ${crash.direction}`;
+      const what = `cycle ${done}, async ${async}, sync ${sync}: ${crash.victim} ${crash.how}, ${crash.records} records ${crash.direction}`;
       try {
         const result = await lab.cycle(sequences, concurrency, crash);
         acknowledged += result.acknowledged;

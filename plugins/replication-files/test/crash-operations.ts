@@ -16,7 +16,7 @@ const fallocate = koffi.load('libc.so.6').func('int fallocate64(int, int, int64_
 const LARGE_BYTES = 100_000;
 const { O_RDWR, O_CREAT, O_EXCL, O_APPEND } = constants;
 
-/** One modifying system call each: what is in flight when a node crashes is done or not, nothing in between. */
+/** One modifying system call each: what is in flight when a node crashes is done or not, or, of a write, done up to the end of a page. */
 export interface CrashOperation {
   /** Names that it changes, or whose content it changes. */
   readonly touches: readonly string[];

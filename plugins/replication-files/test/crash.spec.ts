@@ -13,10 +13,10 @@ const CYCLE_MS = 20_000;
 describe(`a pair that crashes in the middle of its work (SEED=${SEED})`, function () {
   this.timeout((CYCLES + 2) * CYCLE_MS);
 
-  for (const async of ['second', 'none'] as const) {
-    it(`holds what it has acknowledged, and both nodes the same in the end (async ${async})`, async () => {
+  for (const settings of [{ async: 'second' }, { async: 'none' }, { sync: 'fsync' }] as const) {
+    it(`holds what it has acknowledged, and both nodes the same in the end (${JSON.stringify(settings)})`, async () => {
       const random = new Random(SEED);
-      const lab = await CrashLab.create(async);
+      const lab = await CrashLab.create(settings);
       try {
         for (let cycle = 0; cycle < CYCLES; cycle += 1) {
           const { sequences, concurrency, crash } = randomCycle(random);

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import type { ElementValue } from '@holdfast/sdk';
 import { assertIdentical, generation, Lab, term, until, type LabNode } from './lab.js';
 
-const EXCLUSIONS = { notreplicated: [{ path: 'cache' }, { path: 'app/work' }, { regexpath: '\\.tmp$' }] };
-const isOwn = (label: string): boolean => /^\/cache(\/|$)|^\/app\/work(\/|$)|\.tmp(\/|$)/.test(label);
+const EXCLUSIONS = { notreplicated: [{ path: 'cache' }, { path: 'app/spool' }, { regexpath: '\\.tmp$' }] };
+const isOwn = (label: string): boolean => /^\/cache(\/|$)|^\/app\/spool(\/|$)|\.tmp(\/|$)/.test(label);
 
 describe('exclusions', function () {
   this.timeout(60_000);
@@ -32,14 +32,14 @@ describe('exclusions', function () {
 
   it('are served to the application and never reach the other node', async () => {
     const { a, b } = await pair();
-    await a.must('mkdir -p cache/deep app/work d && echo c > cache/deep/c && echo t > d/x.tmp && echo w > app/work/w && echo r > d/r');
+    await a.must('mkdir -p cache/deep app/spool d && echo c > cache/deep/c && echo t > d/x.tmp && echo w > app/spool/w && echo r > d/r');
     await a.must(
       'echo more >> d/x.tmp && sync d/x.tmp && truncate -s 100 cache/deep/c && ln cache/deep/c cache/hard && mv cache/hard cache/h2',
     );
-    await a.must('mkdir d/dir.tmp && echo in > d/dir.tmp/in && rm -r d/dir.tmp && chmod 600 d/x.tmp && rm app/work/w');
+    await a.must('mkdir d/dir.tmp && echo in > d/dir.tmp/in && rm -r d/dir.tmp && chmod 600 d/x.tmp && rm app/spool/w');
     await identical(a, b);
     assert.equal(await a.must('cat d/x.tmp'), 't\nmore\n');
-    for (const name of ['cache', 'app/work', 'd/x.tmp']) assert.equal(has(b, name), false, name);
+    for (const name of ['cache', 'app/spool', 'd/x.tmp']) assert.equal(has(b, name), false, name);
     assertSmooth(a);
   });
 
@@ -149,14 +149,14 @@ describe('exclusions', function () {
 
   it('are looked at anew when a directory gets a name in which something is excluded by its path', async () => {
     const { a, b } = await pair();
-    await a.must('mkdir -p other/work && echo w > other/work/w && echo r > other/r && mv other app');
+    await a.must('mkdir -p other/spool && echo w > other/spool/w && echo r > other/r && mv other app');
     await a.reach('connected');
     await identical(a, b);
-    assert.equal(has(b, 'app/work'), false);
-    await a.must('echo w2 > app/work/w2 && mv app other && echo w3 >> other/work/w2');
+    assert.equal(has(b, 'app/spool'), false);
+    await a.must('echo w2 > app/spool/w2 && mv app other && echo w3 >> other/spool/w2');
     await a.reach('connected');
     await identical(a, b);
-    assert.equal(content(b, 'other/work/w2'), 'w2\nw3\n');
+    assert.equal(content(b, 'other/spool/w2'), 'w2\nw3\n');
     assert.equal(a.status.lastResync?.mode, 'journal');
   });
 

@@ -3,7 +3,7 @@
  * fuzzed for a few seconds; `FUZZ_SECONDS=3600` does it for an hour, `SEED` repeats.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -32,7 +32,7 @@ const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e6));
 const FUZZ_MS = Number(process.env['FUZZ_SECONDS'] ?? 2) * 1000;
 /** A single input that takes longer is a hang in the making. */
 const INPUT_MS_MAX = 1000;
-const EDGES = [0, 1, 0x7f, 0x80, 0xff];
+const EDGES = [0, 1, 0x2f, 0x7f, 0x80, 0xff];
 
 /** A few random changes of some bytes. */
 function mutate(random: Random, valid: Buffer, other: Buffer): Buffer {
@@ -165,20 +165,30 @@ describe(`bytes that somebody changed (SEED=${SEED})`, function () {
     }
   });
 
-  it('are answered once or not at all as a request of the kernel', () => {
-    const directory = mkdtempSync(join(tmpdir(), 'holdfast-fuzz-'));
+  it('are answered once or not at all as a request of the kernel, and touch nothing outside of its directory', () => {
+    const around = mkdtempSync(join(tmpdir(), 'holdfast-fuzz-'));
+    const directory = join(around, 'directory');
+    mkdirSync(directory);
+    writeFileSync(join(around, 'outside'), 'outside');
     const kernel = new Kernel(directory);
     try {
       const samples = kernel.requests();
+      for (const each of samples.slice(0, 2)) kernel.ask(each);
+      for (const request of kernel.escapes([join(around, 'out'), '../out', 'directory/../../out', '..'], join(around, 'outside'))) {
+        kernel.ask(request);
+        assert.deepEqual(readdirSync(around).sort(), ['directory', 'outside']);
+      }
       for (const request of samples) kernel.ask(request);
       fuzz((random) => {
         kernel.ask(mutate(random, random.pick(samples), random.pick(samples)));
         // What a pool thread answers may come later.
         assert.ok(kernel.answered <= kernel.asked, `${kernel.answered} answers to ${kernel.asked} requests`);
       });
+      assert.deepEqual(readdirSync(around).sort(), ['directory', 'outside']);
+      assert.equal(readFileSync(join(around, 'outside'), 'utf8'), 'outside');
     } finally {
       kernel.close();
-      rmSync(directory, { recursive: true, force: true });
+      rmSync(around, { recursive: true, force: true });
     }
   });
 });
@@ -193,6 +203,14 @@ function readBytes(path: string): Buffer {
 
 const socketpair = koffi.load('libc.so.6').func('int socketpair(int, int, int, void*)') as (...values: unknown[]) => number;
 const [AF_UNIX, SOCK_SEQPACKET, SOCK_NONBLOCK] = [1, 5, 0o4000];
+
+const name = (...texts: readonly string[]): Buffer => Buffer.concat(texts.map((text) => sys.cString(text)));
+const words = (...values: readonly number[]): Buffer => Buffer.from(new Uint32Array(values).buffer);
+
+function request(opcode: Opcode, nodeId: number, ...body: readonly Buffer[]): Buffer {
+  const payload = Buffer.concat(body);
+  return Buffer.concat([words(40 + payload.length, opcode, 7, 0, nodeId, 0, 0, 0, 1, 0), payload]);
+}
 
 /** In the place of the kernel: the file system of a primary that is alone, behind a socket that keeps requests apart. */
 class Kernel {
@@ -219,9 +237,10 @@ class Kernel {
       diverged: () => assert.fail('diverged without a peer'),
       syncLocally: (handle, _isDatasync, done) => done(sys.fsync(this.#store.descriptor(handle))),
       diskFailed: () => assert.fail('no peer could go on'),
+      isAttended: () => true,
       peerFailed: () => assert.fail('no peer can fail'),
     });
-    this.#fileSystem = new FileSystem(trees, pipeline, this.#pool);
+    this.#fileSystem = new FileSystem(trees, pipeline, this.#pool, undefined, 'write');
     const pair = Buffer.alloc(8);
     assert.equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
     this.#fd = pair.readInt32LE(0);
@@ -230,13 +249,6 @@ class Kernel {
 
   /** One valid request of every kind; the first ones make what the others name. */
   requests(): Buffer[] {
-    const name = (...texts: readonly string[]): Buffer => Buffer.concat(texts.map((text) => sys.cString(text)));
-    const words = (...values: readonly number[]): Buffer => Buffer.from(new Uint32Array(values).buffer);
-    const request = (opcode: Opcode, nodeId: number, ...body: readonly Buffer[]): Buffer => {
-      const payload = Buffer.concat(body);
-      const header = words(40 + payload.length, opcode, 7, 0, nodeId, 0, 0, 0, 1, 0);
-      return Buffer.concat([header, payload]);
-    };
     const [file, directory] = [2, 3];
     return [
       request(Opcode.Init, 0, words(7, 41, 1 << 20, 0xffffffff)),
@@ -266,6 +278,23 @@ class Kernel {
       request(Opcode.Flush, file, words(0, 0, 0, 0, 0, 0)),
       request(Opcode.Destroy, 0),
     ];
+  }
+
+  /** Every request that takes a name, with names that lead out of the directory; `outside` is a file that is there. */
+  escapes(paths: readonly string[], outside: string): Buffer[] {
+    return [...paths, outside].flatMap((path) => [
+      request(Opcode.Lookup, 1, name(path)),
+      request(Opcode.Create, 1, words(0o102, 0o100644, 0, 0), name(path)),
+      request(Opcode.MkDir, 1, words(0o755, 0), name(path)),
+      request(Opcode.MkNod, 1, words(0o010644, 0, 0, 0), name(path)),
+      request(Opcode.Symlink, 1, name(path, 'target')),
+      request(Opcode.Link, 1, words(2, 0), name(path)),
+      request(Opcode.Rename, 1, words(1, 0), name('file', path)),
+      request(Opcode.Rename, 1, words(1, 0), name(path, 'in')),
+      request(Opcode.Rename2, 1, words(1, 0, 2, 0), name('file', path)),
+      request(Opcode.Unlink, 1, name(path)),
+      request(Opcode.RmDir, 1, name(path)),
+    ]);
   }
 
   ask(request: Buffer): void {

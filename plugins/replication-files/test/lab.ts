@@ -50,12 +50,18 @@ export function run(command: string, argv: readonly string[] = []): Promise<RunR
   });
 }
 
+/** Both ways in which the kernel hands over what applications write. */
+export const SYNC_MODES = ['write', 'fsync'] as const;
+
 export interface NodeSettings {
   readonly name: 'a' | 'b';
   readonly async?: 'second' | 'none';
+  readonly sync?: (typeof SYNC_MODES)[number];
   readonly lockTimeoutSeconds?: number;
   readonly key?: Buffer;
   readonly port?: number;
+  /** A replicator that ends so often within a minute is not replaced. */
+  readonly deathsMax?: number;
   /** Where the peer is reached, when that is not its own port. */
   readonly peerPort?: number;
   /** How many replicated directories; 1 if not given. */
@@ -106,7 +112,9 @@ export class LabNode {
     this.#process.on('message', (report: AgentReport) => {
       this.#onReport(report);
     });
-    this.#process.on('exit', () => {
+    const started = this.#process;
+    started.on('exit', () => {
+      if (this.#process === started) this.#process = undefined;
       for (const { reject } of this.#waiting.values()) reject(new Error(`the agent of ${this.name} has ended`));
       this.#waiting.clear();
     });
@@ -115,7 +123,15 @@ export class LabNode {
 
   /** Opens the replica (again, after its process has ended). */
   async reopen(): Promise<void> {
-    const { async = 'second', lockTimeoutSeconds = 10, key = Buffer.alloc(32, 7), port = 5600, peerPort = port } = this.#settings;
+    const {
+      async = 'second',
+      sync = 'write',
+      lockTimeoutSeconds = 10,
+      key = Buffer.alloc(32, 7),
+      port = 5600,
+      deathsMax = 3,
+    } = this.#settings;
+    const { peerPort = port } = this.#settings;
     const peerNode = this.name === 'a' ? 'b' : 'a';
     await this.call({
       call: 'open',
@@ -129,9 +145,11 @@ export class LabNode {
         configuration: {
           replicated: this.directories.map((dir) => ({ ...this.#settings.replicated, dir })),
           async,
+          sync,
           locktimeout: lockTimeoutSeconds,
         },
         key: key.toString('base64'),
+        deathsMax,
       },
     });
   }
@@ -152,13 +170,14 @@ export class LabNode {
     });
   }
 
-  becomePrimary(n: number, options: { base: number; fresh?: boolean; force?: boolean }): Promise<void> {
-    const { base, fresh = false, force = false } = options;
-    return this.call({ call: 'becomePrimary', term: term(n), base: generation(base), fresh, force });
+  becomePrimary(n: number, options: { base: number; fresh?: boolean; force?: boolean; image?: boolean }): Promise<void> {
+    const { base, fresh = false, force = false, image = false } = options;
+    return this.call({ call: 'becomePrimary', term: term(n), base: generation(base), fresh, force, image });
   }
 
-  becomeSecondary(n: number): Promise<void> {
-    return this.call({ call: 'becomeSecondary', term: term(n) });
+  /** @param givenUp generation whose changes are given up for the primary's */
+  becomeSecondary(n: number, givenUp?: string): Promise<void> {
+    return this.call({ call: 'becomeSecondary', term: term(n), ...(givenUp !== undefined && { givenUp }) });
   }
 
   connectPeer(n: number, mode: ResyncMode): Promise<void> {
@@ -220,24 +239,39 @@ export class LabNode {
     return this.#process?.pid ?? -1;
   }
 
-  /** The replicator process, found as the agent's child. */
+  /** The replicator process, found as the agent's child; -1: there is none at this moment. */
   get replicatorPid(): number {
+    return this.#childPid('/process/main.js');
+  }
+
+  get holderPid(): number {
+    return this.#childPid('/process/holder.js');
+  }
+
+  #childPid(script: string): number {
     const children = readFileSync(`/proc/${this.agentPid}/task/${this.agentPid}/children`, 'utf8').trim().split(' ').map(Number);
-    return children[0] ?? -1;
+    return children.find((pid) => pid > 0 && commandLine(pid).includes(script)) ?? -1;
+  }
+
+  /** The replicator dies, and nobody can take its place. */
+  killReplicatorForGood(): void {
+    signal(this.holderPid, 'SIGKILL');
+    signal(this.replicatorPid, 'SIGKILL');
   }
 
   /** Power loss as far as processes go: agent and replicator die at once. The namespace, with its mounts, dies with them. */
   async kill(): Promise<void> {
     const agent = this.#process;
     if (agent === undefined) return;
-    const replicator = this.replicatorPid;
+    const children = [this.replicatorPid, this.holderPid].filter((pid) => pid > 0);
     const ended = new Promise((resolve) => agent.once('exit', resolve));
-    if (replicator > 0) process.kill(replicator, 'SIGKILL');
+    // The agent first: it would replace the replicator.
     agent.kill('SIGKILL');
+    for (const pid of children) killIfThere(pid);
     await ended;
     await until(
-      () => !existsSync(`/proc/${replicator}`),
-      () => `replicator ${replicator} to end`,
+      () => !children.some((pid) => existsSync(`/proc/${pid}`)),
+      () => `processes ${children.join(', ')} to end`,
     );
     this.#process = undefined;
     this.status = { role: 'stopped', link: 'none', inconsistent: false };
@@ -267,11 +301,36 @@ export class LabNode {
   }
 }
 
+/** To one process. @throws when there is none: the number -1 would mean every process of the machine */
+export function signal(pid: number, name: NodeJS.Signals): void {
+  if (pid <= 0) throw new Error(`no process for ${name}`);
+  process.kill(pid, name);
+}
+
+function killIfThere(pid: number): void {
+  try {
+    signal(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
 export class Lab {
   readonly base = mkdtempSync(join(tmpdir(), 'holdfast-replication-'));
   readonly #nodes: LabNode[] = [];
+  readonly #settings: Omit<NodeSettings, 'name'>;
 
-  constructor() {
+  /** @param settings of every node, unless it has its own */
+  constructor(settings: Omit<NodeSettings, 'name'> = {}) {
+    this.#settings = settings;
     // A store that another test had in this process has cleared it.
     process.umask(0o022);
     // Applications of other users work in the replicated directory.
@@ -279,7 +338,7 @@ export class Lab {
   }
 
   async node(settings: NodeSettings): Promise<LabNode> {
-    const node = new LabNode(this.base, settings);
+    const node = new LabNode(this.base, { ...this.#settings, ...settings });
     this.#nodes.push(node);
     await node.start();
     return node;
@@ -287,10 +346,8 @@ export class Lab {
 
   /** Both nodes, `a` primary, compared and connected. */
   async connectedPair(settings: Omit<NodeSettings, 'name'> = {}): Promise<{ a: LabNode; b: LabNode }> {
-    const a = await this.node({ ...settings, name: 'a' });
-    const b = await this.node({ ...settings, name: 'b' });
-    await a.becomePrimary(1, { base: 1, fresh: true });
-    await b.becomeSecondary(1);
+    const [a, b] = await Promise.all([this.node({ ...settings, name: 'a' }), this.node({ ...settings, name: 'b' })]);
+    await Promise.all([a.becomePrimary(1, { base: 1, fresh: true }), b.becomeSecondary(1)]);
     await a.connectPeer(1, 'compare');
     await a.reach('connected');
     await b.reach('connected');
@@ -298,7 +355,7 @@ export class Lab {
   }
 
   async close(): Promise<void> {
-    for (const node of this.#nodes) await node.close();
+    await Promise.all(this.#nodes.map((node) => node.close()));
     // What a namespace had mounted is gone with it; the directories are plain again. Node's own removal fails where paths are too long.
     execFileSync('rm', ['-rf', this.base]);
   }

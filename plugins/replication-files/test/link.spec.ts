@@ -77,6 +77,30 @@ describe('the data connection', () => {
     }
   });
 
+  it('makes new records in the place of old ones only when those have been sent', () => {
+    const received: Message[] = [];
+    const wire = connectWire({ onPrimary: () => undefined, onSecondary: (messages) => received.push(...messages.map(kept)) });
+    try {
+      // On both sides of every size at which records are made elsewhere; more than are kept, sent while the peer does not read.
+      const sizes = [1 << 20, 330 << 10, 4096, (320 << 10) - 100, 320 << 10, 1 << 20, 64 << 10, 1 << 20];
+      const bursts = 3;
+      for (let burst = 1; burst <= bursts; burst += 1) {
+        const sent = Array.from({ length: 4 }, () => sizes)
+          .flat()
+          .map((size, index) => write(index + 1, randomBytes(size)));
+        for (const message of sent) {
+          wire.primary.send(message);
+          wire.primary.flush();
+        }
+        assert.ok(wire.primary.queuedBytes > 0, 'more than a socket takes');
+        turnUntil(wire.epoll, 'everything', () => received.length === sent.length);
+        assert.deepEqual(received.splice(0), sent);
+      }
+    } finally {
+      wire.close();
+    }
+  });
+
   it('is lost when the peer closes, and says why when the peer gave a reason', () => {
     const lost: string[] = [];
     const received: Message[] = [];

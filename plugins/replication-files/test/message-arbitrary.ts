@@ -32,6 +32,24 @@ const xattr = fc.oneof(
   fc.record({ name: xattrName, value: data }),
   fc.record({ name: fc.constantFrom('system.posix_acl_access', 'system.posix_acl_default'), digest }),
 );
+const smallObject = fc
+  .record({
+    object: id,
+    mode: fileMode,
+    uid: u32,
+    gid: u32,
+    size: fc.constant(0),
+    atime: time,
+    mtime: time,
+    xattrs: fc.array(xattr, { maxLength: 3 }),
+    content: data,
+    digest: fc.option(digest, { nil: undefined }),
+  })
+  .map(({ content: bytes, digest: known, ...attributes }) => {
+    const isFile = (attributes.mode & 0o170000) === 0o100000;
+    if (isFile && known !== undefined) return { ...attributes, size: bytes.length, digest: known };
+    return isFile ? { ...attributes, size: bytes.length, data: bytes } : { ...attributes, data: Buffer.alloc(0) };
+  });
 const errno = fc.integer({ min: 0, max: 4095 });
 const flag = fc.boolean();
 const kind = <K extends Message['kind']>(value: K): fc.Arbitrary<K> => fc.constant(value);
@@ -125,6 +143,7 @@ export const message = fc
       mtime: time,
       xattrs: fc.array(xattr, { maxLength: 5 }),
     }),
+    fc.record({ kind: kind('small'), seq, objects: fc.array(smallObject, { maxLength: 5 }) }),
     fc.record({ kind: kind('xattr'), seq, object: id, name: xattrName, value: data }),
     fc.record({
       kind: kind('setxattr'),
@@ -165,7 +184,7 @@ export const message = fc
       kind: kind('statuses'),
       seq,
       errno,
-      statuses: fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 50 }).map((list) => Buffer.from(list)),
+      statuses: fc.array(fc.integer({ min: 0, max: 5 }), { maxLength: 50 }).map((list) => Buffer.from(list)),
     }),
     fc.record({
       kind: kind('digests'),

@@ -3,19 +3,25 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { assertIdentical, generation, Lab, term, type LabNode } from './lab.js';
+import { assertIdentical, generation, Lab, SYNC_MODES, term, type LabNode } from './lab.js';
 
 const MODEL = fileURLToPath(new URL('./model-process.js', import.meta.url));
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e6));
 const OPERATIONS = Number(process.env['OPERATIONS'] ?? 1500);
 
-describe(`the mounted file system against a bare directory (SEED=${SEED})`, function () {
-  this.timeout(180_000);
+for (const sync of SYNC_MODES) {
+  describe(`the mounted file system against a bare directory (sync ${sync}, SEED=${SEED})`, function () {
+    this.timeout(180_000);
+    compared(sync);
+  });
+}
+
+function compared(sync: (typeof SYNC_MODES)[number]): void {
   let lab: Lab;
   let bare: string;
   let seed = SEED;
   beforeEach(() => {
-    lab = new Lab();
+    lab = new Lab({ sync });
     bare = join(lab.base, 'bare');
     mkdirSync(bare);
   });
@@ -48,4 +54,4 @@ describe(`the mounted file system against a bare directory (SEED=${SEED})`, func
     await assertIdentical(a, b);
     assert.equal(a.status.lastResync?.mode, 'journal');
   });
-});
+}

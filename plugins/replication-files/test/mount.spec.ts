@@ -1,7 +1,7 @@
 /** One node on its own: mounting, unmounting, and what is left behind. */
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
-import { assertIdentical, generation, Lab, until } from './lab.js';
+import { assertIdentical, generation, Lab, SYNC_MODES, until } from './lab.js';
 
 describe('a primary alone', function () {
   this.timeout(60_000);
@@ -70,7 +70,7 @@ describe('a primary alone', function () {
     assert.equal(a.status.journalSince, undefined);
     await a.becomePrimary(1, { base: 1, fresh: true });
     await a.must('echo x > y');
-    process.kill(a.replicatorPid, 'SIGKILL');
+    a.killReplicatorForGood();
     await until(
       () => a.status.failure?.code === 'HF_REPLICATION_PROCESS',
       () => 'the failure',
@@ -88,7 +88,7 @@ describe('a primary alone', function () {
     await a.reach('holding');
     await a.call({ call: 'continueAlone', term: { generation: generation(2), epoch: 2 }, base: generation(1) });
     await a.must('echo 1 > one && sync one && echo 2 > two');
-    process.kill(a.replicatorPid, 'SIGKILL');
+    a.killReplicatorForGood();
     await until(
       () => a.status.failure?.code === 'HF_REPLICATION_PROCESS',
       () => 'the failure',
@@ -153,16 +153,18 @@ describe('the mounted file system', function () {
 
   const semantics = fileURLToPath(new URL('./semantics-process.js', import.meta.url));
 
-  it('behaves like a local one when alone', async () => {
-    const a = await lab.node({ name: 'a' });
-    await a.becomePrimary(1, { base: 1, fresh: true });
-    assert.equal(await a.must(`${process.execPath} ${semantics}`), '');
-  });
+  for (const sync of SYNC_MODES) {
+    it(`behaves like a local one when alone (sync ${sync})`, async () => {
+      const a = await lab.node({ name: 'a', sync });
+      await a.becomePrimary(1, { base: 1, fresh: true });
+      assert.equal(await a.must(`${process.execPath} ${semantics} ${sync}`), '');
+    });
 
-  it('behaves like a local one when replicated, and the secondary is the same', async () => {
-    const { a, b } = await lab.connectedPair();
-    assert.equal(await a.must(`${process.execPath} ${semantics}`), '');
-    await assertIdentical(a, b);
-    assert.equal(a.status.link, 'connected');
-  });
+    it(`behaves like a local one when replicated, and the secondary is the same (sync ${sync})`, async () => {
+      const { a, b } = await lab.connectedPair({ sync });
+      assert.equal(await a.must(`${process.execPath} ${semantics} ${sync}`), '');
+      await assertIdentical(a, b);
+      assert.equal(a.status.link, 'connected');
+    });
+  }
 });

@@ -51,6 +51,7 @@ class RecordCounter {
 export class RecordProxy {
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
+  readonly #controls = new Set<Socket>();
   #stop: StopPoint | undefined;
   #passed = 0;
   #isStopped = false;
@@ -75,6 +76,11 @@ export class RecordProxy {
     this.#stop = stop;
   }
 
+  /** Ends the control connection alone; what is held back of the data connection stays so. */
+  endControl(): void {
+    for (const socket of this.#controls) socket.destroy();
+  }
+
   /** Ends every connection, drops what was held back, and lets new ones pass. */
   reset(): void {
     this.#stop = undefined;
@@ -92,10 +98,12 @@ export class RecordProxy {
     const pair = [primary, secondary];
     for (const socket of pair) {
       this.#sockets.add(socket);
+      if (!isData) this.#controls.add(socket);
       socket.setNoDelay(true);
       socket.on('error', () => undefined);
       socket.on('close', () => {
         this.#sockets.delete(socket);
+        this.#controls.delete(socket);
         if (!this.#isStopped) for (const each of pair) each.destroy();
       });
     }

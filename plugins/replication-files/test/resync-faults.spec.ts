@@ -91,6 +91,7 @@ describe('a resync from or to a disk that fails', () => {
       store: lab.source,
       pool: { run: (_job: unknown, done: (outcome: number) => void) => flushes.push(() => done(0)) },
       nowMs: () => sent.length * 10_000 + performance.now(),
+      mark: { begin: () => 1 },
       log: (_level: string, message: string) => assert.fail(message),
       changed: () => undefined,
       linkLost: (_link: number, error: HoldfastError) => assert.fail(error),

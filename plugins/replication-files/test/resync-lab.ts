@@ -11,10 +11,12 @@ import { HoldfastError, type ResyncSummary } from '@holdfast/sdk';
 import { Boundary } from '../src/boundary/boundary.js';
 import type { Exclusion } from '../src/boundary/rules.js';
 import { RecentSet, type DirtySet, type TouchRecorder } from '../src/journal/dirty-set.js';
+import { RecordingStore } from '../src/image/recording-store.js';
 import { InconsistentMarker } from '../src/journal/marker.js';
 import { Channel, type Delivered } from '../src/link/channel.js';
 import { DataConnector, DataListener } from '../src/link/data-connection.js';
 import { ResyncSource } from '../src/resync/source.js';
+import { Trash } from '../src/resync/trash.js';
 import { Applier, type SyncPool } from '../src/secondary/applier.js';
 import { isDirectory, isRegular, type Handle } from '../src/store/handle.js';
 import { newObjectId } from '../src/store/object-id.js';
@@ -129,9 +131,11 @@ export class Lab {
   readonly roots: { readonly source: string[]; readonly target: string[] } = { source: [], target: [] };
   readonly state: string;
   source: Store;
-  target: Store;
+  target: RecordingStore;
   readonly marker: InconsistentMarker;
   readonly recent = new RecentSet();
+  /** What was said of the image. */
+  readonly log: string[] = [];
   exclusions: readonly (readonly Exclusion[])[] = [];
 
   /** @param prepareTarget called with each directory of the target before it is used */
@@ -148,7 +152,11 @@ export class Lab {
     mkdirSync(this.state);
     this.marker = new InconsistentMarker(this.state);
     this.source = new Store(this.roots.source);
-    this.target = new Store(this.roots.target);
+    this.target = this.openTarget();
+  }
+
+  openTarget(): RecordingStore {
+    return new RecordingStore(this.roots.target, this.state, (message) => this.log.push(message));
   }
 
   close(): void {
@@ -187,11 +195,14 @@ export class Lab {
       },
       onLost: (_side, error) => (failure = error),
     });
+    const trash = new Trash(this.target);
     const applier = new Applier({
       store: this.target,
+      trash,
       boundary: new Boundary(this.target, this.exclusions),
       channel: wire.secondary,
       marker: this.marker,
+      image: this.target.image,
       recent: this.recent,
       pool: POOL,
       async: 'second',
@@ -227,7 +238,7 @@ export class Lab {
         },
       );
       if (failure !== undefined) throw failure;
-      if (!isStopped) for (let i = 0; i < 50; i += 1) applier.tick();
+      if (!isStopped) while (trash.removeSome());
       return summary;
     } finally {
       source.stop();

@@ -1,5 +1,6 @@
 import { strict as assert } from 'node:assert';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HoldfastError } from '@holdfast/sdk';
@@ -8,9 +9,10 @@ import { RecentSet, type DirtySet } from '../src/journal/dirty-set.js';
 import { InconsistentMarker } from '../src/journal/marker.js';
 import { Applier, type SyncPool } from '../src/secondary/applier.js';
 import { newObjectId } from '../src/store/object-id.js';
+import { Trash } from '../src/resync/trash.js';
 import { Store } from '../src/store/store.js';
 import type { Handle } from '../src/store/handle.js';
-import { EEXIST, EISDIR, ENOENT, ENOTEMPTY } from '../src/system/errno.js';
+import { EEXIST, EISDIR, ENOENT, ENOSPC, ENOTEMPTY } from '../src/system/errno.js';
 import { VALID, type LiveRequest, type Message } from '../src/wire/messages.js';
 import { POOL } from './resync-lab.js';
 
@@ -22,8 +24,8 @@ const name = (text: string): Buffer => Buffer.from(text);
 
 /** One secondary whose channel is a list: what it answers, and when it flushes. */
 class Node {
-  readonly base = mkdtempSync(join(tmpdir(), 'holdfast-secondary-'));
-  readonly store = new Store([this.base]);
+  readonly base: string;
+  readonly store: Store;
   readonly state = mkdtempSync(join(tmpdir(), 'holdfast-state-'));
   readonly marker = new InconsistentMarker(this.state);
   readonly recent = new RecentSet();
@@ -35,7 +37,10 @@ class Node {
   readonly applier: Applier;
   #seq = 0;
 
-  constructor(async: 'second' | 'none', pool: SyncPool = POOL) {
+  /** @param base its replicated directory; removed at the end */
+  constructor(async: 'second' | 'none', pool: SyncPool = POOL, base = mkdtempSync(join(tmpdir(), 'holdfast-secondary-'))) {
+    this.base = base;
+    this.store = new Store([base]);
     this.applier = new Applier({
       store: this.store,
       boundary: new Boundary(this.store),
@@ -47,6 +52,7 @@ class Node {
       marker: this.marker,
       recent: this.recent,
       pool,
+      trash: new Trash(this.store),
       async,
       onVerified: () => undefined,
       onState: (state) => this.states.push(state),
@@ -113,6 +119,19 @@ describe('secondary', () => {
   let node: Node;
   afterEach(() => node.close());
 
+  it('gives files their group, and leaves the process its own when it ends', () => {
+    const groups = (): string => /^Gid:\t(.*)$/m.exec(readFileSync('/proc/thread-self/status', 'utf8'))?.[1] ?? '';
+    const own = groups();
+    node = new Node('none').connect();
+    const made = node.create(1n, 'file', 0o100644);
+    assert.notEqual(made, 0n);
+    assert.equal(statSync(join(node.base, 'file')).gid, 8);
+    assert.notEqual(groups(), own);
+    node.close();
+    assert.equal(groups(), own);
+    node = new Node('none');
+  });
+
   for (const async of ['second', 'none'] as const) {
     it(`applies every modification in order (async ${async})`, () => {
       node = new Node(async).connect();
@@ -152,7 +171,7 @@ describe('secondary', () => {
     const directory = node.create(1n, 'directory', 0o040755);
     node.create(directory, 'file', 0o100644);
     const errnos = node.apply(
-      create(newObjectId(), 1n, 'directory', 0o100644),
+      create(newObjectId(), 1n, 'directory', 0o040755),
       { kind: 'unlink', parent: 1n, name: name('absent') },
       { kind: 'unlink', parent: 1n, name: name('directory') },
       { kind: 'rmdir', parent: 1n, name: name('directory') },
@@ -178,6 +197,44 @@ describe('secondary', () => {
       assert.deepEqual(seen.at(-1), { acknowledged: 2, size: 8 });
       if (async === 'second') node.close();
     }
+  });
+
+  it('acknowledges a new file before it is made where there is room, anything else that is new after it', () => {
+    const isMadeWhenAcknowledged = (mode: number): boolean => {
+      const seen: boolean[] = [];
+      node.onFlush = () => seen.push(node.find(node.root, `new ${mode}`) !== undefined);
+      assert.deepEqual(node.apply(create(newObjectId(), 1n, `new ${mode}`, mode)), [0]);
+      return seen[0] as boolean;
+    };
+    node = new Node('second').connect();
+    assert.equal(isMadeWhenAcknowledged(0o100644), false);
+    for (const mode of [0o040755, 0o010644]) assert.equal(isMadeWhenAcknowledged(mode), true);
+    node.close();
+    node = new Node('none').connect();
+    assert.equal(isMadeWhenAcknowledged(0o100644), true);
+  });
+
+  it('answers that a new file failed where there is little room, and keeps the copy', () => {
+    const small = mkdtempSync(join(tmpdir(), 'holdfast-small-'));
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m,nr_inodes=10', 'none', small]);
+    try {
+      node = new Node('second', POOL, small).connect();
+    } finally {
+      // Detached: gone as soon as nobody has it open.
+      execFileSync('umount', ['-l', small]);
+    }
+    const errnos = Array.from({ length: 20 }, (_, index) => node.apply(create(newObjectId(), 1n, `f${index}`, 0o100644))[0]);
+    assert.equal(errnos[0], 0);
+    assert.equal(errnos.at(-1), ENOSPC);
+    assert.equal(node.marker.isSet, false);
+    assert.deepEqual(node.failures, []);
+  });
+
+  it('marks itself inconsistent before the primary can know, when an acknowledged file cannot be made', () => {
+    node = new Node('second').connect();
+    node.create(1n, 'taken', 0o040755);
+    assert.deepEqual(node.apply(create(newObjectId(), 1n, 'taken', 0o100644)), [0, -1]);
+    assert.deepEqual([node.marker.isSet, node.failures[0]?.code], [true, 'HF_REPLICATION_APPLY']);
   });
 
   it('marks itself inconsistent before the primary can know, when an acknowledged write fails', () => {
@@ -235,7 +292,7 @@ describe('secondary', () => {
     }
   });
 
-  it('names in its recent set everything since the last checkpoint that both nodes have finished', () => {
+  it('names in its recent set everything since the checkpoint before the last that both nodes have finished', () => {
     const waiting: (() => void)[] = [];
     node = new Node('second', { run: (_job, done) => waiting.push(() => done(0)) });
     const flushed = (): void => waiting.splice(0).forEach((done) => done());
@@ -255,6 +312,11 @@ describe('secondary', () => {
     assert.deepEqual(names(node.recent.all()), ['file', 'second']);
     flushed();
     assert.deepEqual(names(node.recent.all()), ['file', 'second'], 'the other node may still be flushing');
+    assert.deepEqual(node.apply({ kind: 'checkpoint', phase: 'done' }), [0]);
+    const late = 'what was on its way at the cut is flushed there by the next checkpoint';
+    assert.deepEqual(names(node.recent.all()), ['file', 'second'], late);
+    node.apply({ kind: 'checkpoint', phase: 'begin' });
+    flushed();
     assert.deepEqual(node.apply({ kind: 'checkpoint', phase: 'done' }), [0]);
     assert.deepEqual(names(node.recent.all()), ['second']);
     node.apply(setattr(file, VALID.size, { size: 10 }));

@@ -15,6 +15,11 @@ function resultOf(outcome: VerifyResult | VerifyFailure): VerifyResult {
   return outcome;
 }
 
+/** By path. */
+function inOrder(differences: readonly (readonly string[])[]): (readonly string[])[] {
+  return [...differences].sort(([one = ''], [other = '']) => (one < other ? -1 : 1));
+}
+
 describe(`verification of a replicated pair (SEED=${SEED})`, function () {
   this.timeout(120_000);
   let lab: Lab;
@@ -71,7 +76,7 @@ describe(`verification of a replicated pair (SEED=${SEED})`, function () {
       const { a, b } = await lab.connectedPair({ async });
       await a.must(TREE);
       let isOver = false;
-      const working = Promise.all([0, 1, 2].map((n) => a.run(`${process.execPath} ${WORKLOAD} ${SEED + n} 6`))).then(() => (isOver = true));
+      const working = Promise.all([0, 1, 2].map((n) => a.run(`${process.execPath} ${WORKLOAD} ${SEED + n} 4`))).then(() => (isOver = true));
       let count = 0;
       while (!isOver) {
         const result = resultOf(await a.verify());
@@ -102,80 +107,75 @@ describe(`verification of a replicated pair (SEED=${SEED})`, function () {
     return { a, b };
   }
 
-  const FOREIGN: readonly { what: string; change: string; found: readonly (readonly [path: string, ...differs: string[]])[] }[] = [
-    {
-      what: 'a file whose content was changed and whose times were forged',
-      change: 'printf X | dd of=d/one conv=notrunc status=none',
-      found: [['d/one', 'content']],
-    },
-    {
-      what: 'one byte of a large file',
-      change: 'printf "\\001\\002" | dd of=large bs=1 seek=2100000 conv=notrunc status=none',
-      found: [['large', 'content']],
-    },
-    {
-      what: 'a range in the hole of a sparse file',
-      change: 'head -c 5000 /dev/urandom | dd of=sparse bs=1 seek=50000000 conv=notrunc status=none',
-      found: [['sparse', 'content']],
-    },
-    { what: 'a file that is missing', change: 'rm many/77', found: [['many/77', 'missing there']] },
-    {
-      what: 'a file that is too much, in a large and in a small directory',
-      change: 'echo x > many/extra; echo y > d/e/extra',
-      found: [
+  /** What is changed, how, and what must be found. Those of one group do not touch each other's objects. */
+  type Foreign = readonly [what: string, change: string, ...found: (readonly [path: string, ...differs: string[]])[]];
+  const FOREIGN: Readonly<Record<string, readonly Foreign[]>> = {
+    'content, attributes and names that were changed': [
+      [
+        'a file whose content was changed and whose times were forged',
+        'printf X | dd of=d/one conv=notrunc status=none',
+        ['d/one', 'content'],
+      ],
+      ['one byte of a large file', 'printf "\\001\\002" | dd of=large bs=1 seek=2100000 conv=notrunc status=none', ['large', 'content']],
+      [
+        'a range in the hole of a sparse file',
+        'head -c 5000 /dev/urandom | dd of=sparse bs=1 seek=50000000 conv=notrunc status=none',
+        ['sparse', 'content'],
+      ],
+      ['a file that is missing', 'rm many/77', ['many/77', 'missing there']],
+      [
+        'a file that is too much, in a large and in a small directory',
+        'echo x > many/extra; echo y > d/e/extra',
         ['d/e/extra', 'only there'],
         ['many/extra', 'only there'],
       ],
-    },
-    {
-      what: 'mode, owner, time, size and several at once',
-      change: 'chmod 600 many/1; chown 12:34 many/2; printf X | dd of=many/3 conv=notrunc; touch -d 2001-01-01 many/3; echo more >> many/4',
-      found: [
+      [
+        'mode, owner, time, size and several at once',
+        'chmod 600 many/1; chown 12:34 many/2; printf X | dd of=many/3 conv=notrunc status=none; ' +
+          'touch -d 2001-01-01 many/3; echo more >> many/4',
         ['many/1', 'mode'],
         ['many/2', 'owner'],
         ['many/3', 'time', 'content'],
         ['many/4', 'size'],
       ],
-    },
-    {
-      what: 'hard links that lead to another object with the same content and id',
-      change: 'cp -a d/one copy; ln -f copy d/e/hard; rm copy',
-      found: [['d/e/hard', 'links']],
-    },
-    {
-      what: 'two files that were exchanged',
-      change: 'mv many/10 x; mv many/20 many/10; mv x many/20',
-      found: [
+      [
+        'two files that were exchanged',
+        'mv many/10 x; mv many/20 many/10; mv x many/20',
         ['many/10', 'identity', 'time', 'content'],
         ['many/20', 'identity', 'time', 'content'],
       ],
-    },
-    {
-      what: 'a file in place of a directory, a directory in place of a file, another link',
-      change: 'rmdir d/e/f; echo f > d/e/f; rm many/5; mkdir many/5; ln -sfn elsewhere d/e/soft; touch -h -d 2001-01-01 d/e/soft',
-      found: [
+    ],
+    'objects of another kind, and other links': [
+      [
+        'hard links that lead to another object with the same content and id',
+        'cp -a d/one copy; ln -f copy d/e/hard; rm copy',
+        ['d/e/hard', 'links'],
+      ],
+      [
+        'a file in place of a directory, a directory in place of a file, another link',
+        'rmdir d/e/f; echo f > d/e/f; rm many/5; mkdir many/5; ln -sfn elsewhere d/e/soft; touch -h -d 2001-01-01 d/e/soft',
         ['d/e/f', 'type'],
         ['d/e/soft', 'target', 'time'],
         ['many/5', 'type'],
       ],
-    },
-    {
-      what: 'a whole directory that is missing, and one that was renamed',
-      change: 'mv d/e d/other; rmdir empty',
-      found: [
+    ],
+    'whole directories that are missing or were renamed': [
+      [
+        'a whole directory that is missing, and one that was renamed',
+        'mv d/e d/other; rmdir empty',
         ['d/e', 'missing there'],
         ['d/other', 'only there'],
         ['empty', 'missing there'],
       ],
-    },
-  ];
+    ],
+  };
 
-  for (const { what, change, found } of FOREIGN) {
-    it(`finds, names and repairs ${what}`, async () => {
-      const { a, b } = await changedWhileStopped(change);
+  for (const [title, group] of Object.entries(FOREIGN)) {
+    it(`finds, names and repairs ${title}`, async () => {
+      const { a, b } = await changedWhileStopped(group.map(([, change]) => change).join('\n'));
+      const found = inOrder(group.flatMap(([, , ...differences]) => differences));
       const result = resultOf(await a.verify());
-      const named = result.listed.map(({ path, differs }) => [path, ...differs]).sort((x, y) => (String(x[0]) < String(y[0]) ? -1 : 1));
-      assert.deepEqual(named, found, JSON.stringify(result.listed));
+      assert.deepEqual(inOrder(result.listed.map(({ path, differs }) => [path, ...differs])), found, JSON.stringify(result.listed));
       assert.equal(result.outcome, 'different');
       assert.equal(result.differences, found.length);
       const repaired = resultOf(await a.verify({ repair: true }));

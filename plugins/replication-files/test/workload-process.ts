@@ -5,20 +5,14 @@
 import * as fs from 'node:fs';
 import { cString, close, fallocate, linkat, openat, removexattr, renameat2, setxattr } from '../src/system/calls.js';
 import { AT_EMPTY_PATH, AT_FDCWD, O_RDWR, O_TMPFILE, RENAME_WHITEOUT } from '../src/system/constants.js';
+import { Random } from './random.js';
 
 const DIRECTORIES = ['.', 'd0', 'd1', 'd2', 'd0/e', 'd1/f'];
 const seconds = Number(process.argv[3]);
-let state = Number(process.argv[2]) >>> 0;
 
-/** mulberry32 */
-function random(below: number): number {
-  state = (state + 0x6d2b79f5) >>> 0;
-  let t = Math.imul(state ^ (state >>> 15), state | 1);
-  t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-  return Math.floor((((t ^ (t >>> 14)) >>> 0) / 4294967296) * below);
-}
-
-const pick = <T>(list: readonly T[]): T => list[random(list.length)] as T;
+const generator = new Random(Number(process.argv[2]));
+const random = (below: number): number => generator.below(below);
+const pick = <T>(list: readonly T[]): T => generator.pick(list);
 const name = (): string => `${pick(DIRECTORIES)}/n${random(25)}`;
 const directory = (): string => pick(DIRECTORIES.slice(1));
 const kept: number[] = [];

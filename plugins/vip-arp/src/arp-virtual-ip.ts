@@ -4,7 +4,7 @@
  * address back. All of it is synchronous calls of some ten microseconds; sockets are polled, so nothing ever blocks the event loop.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type AddressStatus, HoldfastError, type Log, messageOf, type VirtualIp } from '@holdfast/sdk';
+import { type AddressStatus, type ConflictVerdict, HoldfastError, type Log, messageOf, type VirtualIp } from '@holdfast/sdk';
 import { Announcements } from './announcements.js';
 import { type Claim, formatMac } from './claim.js';
 import { ConflictRecord } from './conflict-record.js';
@@ -49,7 +49,7 @@ export class ArpVirtualIp implements VirtualIp {
   /** Whole seconds: the kernel knows no finer lifetime. */
   private readonly lifetimeSeconds: number;
   private readonly renewIntervalMs: number;
-  private readonly conflictListeners: ((status: AddressStatus) => void)[] = [];
+  private readonly conflictListeners: ((status: AddressStatus) => ConflictVerdict)[] = [];
   private readonly probes = new Set<Map<string, string>>();
   private watch: NodeJS.Timeout | undefined;
   private renewFailing = false;
@@ -96,11 +96,12 @@ export class ArpVirtualIp implements VirtualIp {
     signal.throwIfAborted();
     this.receive();
     const added: VirtualAddress[] = [];
+    const kept: VirtualAddress[] = [];
     try {
       for (const address of this.addresses) {
         const wasHeld = address.holding && isHeld(this.rtnetlink.addresses(), address.placed);
         const link = address.link.refresh();
-        if (!wasHeld) added.push(address);
+        (wasHeld ? kept : added).push(address);
         takeAddress(this.rtnetlink, address.placed, link, this.lifetimeSeconds);
         address.renewedAtMs = performance.now();
         if (!link.running) this.log.warn('interface has no carrier', { interface: link.name, address: address.placed.address.text });
@@ -116,7 +117,8 @@ export class ArpVirtualIp implements VirtualIp {
       address.announcements.start();
       this.log.info('virtual address taken', { ...named(address.placed), lifetimeSeconds: this.lifetimeSeconds });
     }
-    this.watch ??= setInterval(() => this.receive(), WATCH_INTERVAL_MS).unref();
+    for (const { announcements } of kept) announcements.start();
+    this.watch ??= setInterval(() => this.look(), WATCH_INTERVAL_MS).unref();
   }
 
   renew(): void {
@@ -144,10 +146,7 @@ export class ArpVirtualIp implements VirtualIp {
       this.log.warn('the kernel addresses could not be read', { error: messageOf(error) });
       return this.addresses.map(({ placed }) => ({ ...named(placed), state: 'unknown' }));
     }
-    const nowMs = performance.now();
-    return this.addresses.map(({ placed, conflict, holding }) =>
-      statusOf(placed, kernel, holding ? conflict.otherOwner(nowMs) : undefined),
-    );
+    return this.addresses.map(({ placed, conflict, holding }) => statusOf(placed, kernel, holding ? conflict.otherOwner : undefined));
   }
 
   /** Done even when `signal` is aborted already: it takes no time, and an address that stays is worse than a late stop. */
@@ -171,7 +170,7 @@ export class ArpVirtualIp implements VirtualIp {
     }
   }
 
-  onConflict(listener: (status: AddressStatus) => void): void {
+  onConflict(listener: (status: AddressStatus) => ConflictVerdict): void {
     this.conflictListeners.push(listener);
   }
 
@@ -263,12 +262,50 @@ export class ArpVirtualIp implements VirtualIp {
       this.log.warn('a claim for a virtual address could not be judged', { ...named(address.placed), error: messageOf(error) });
       return;
     }
-    const { defend, report } = address.conflict.claimed(claim.mac, performance.now());
-    if (defend) this.announce(address);
-    if (!report) return;
+    const nowMs = performance.now();
+    const { mayDefend, report } = address.conflict.claimed(claim.mac, nowMs);
+    if (!mayDefend && !report) return;
     const status: AddressStatus = { ...named(address.placed), state: 'conflict', otherOwner: formatMac(claim.mac) };
-    this.log.error('another host claims a virtual address', { ...status, defended: defend });
-    for (const listener of this.conflictListeners) listener(status);
+    const stepsBack = this.tell(status).includes('stepBack');
+    if (stepsBack) {
+      this.dropQuietly(address);
+      address.holding = false;
+      address.announcements.stop();
+    } else if (mayDefend) {
+      address.conflict.defended(nowMs);
+      this.announce(address);
+    }
+    this.log.error('another host claims a virtual address', { ...status, defended: !stepsBack && mayDefend, steppedBack: stepsBack });
+  }
+
+  /** One visit to what is held: who claims it, and whether one who did is still there. */
+  private look(): void {
+    this.receive();
+    for (const address of this.addresses) {
+      if (!address.holding) continue;
+      const due = address.conflict.next(performance.now());
+      if (due === 'ask') this.askOther(address);
+      if (due === 'over') this.conflictEnded(address);
+    }
+  }
+
+  private askOther({ link, placed }: VirtualAddress): void {
+    try {
+      link.askOwnerOf(placed.address, this.rtnetlink.addresses());
+    } catch (error) {
+      this.log.warn('the other owner of a virtual address could not be asked', { ...named(placed), error: messageOf(error) });
+    }
+  }
+
+  /** Clients that believed the other host would reach nobody until they ask again. */
+  private conflictEnded(address: VirtualAddress): void {
+    this.log.info('the other host is silent, the virtual address is announced again', named(address.placed));
+    address.announcements.start();
+    this.tell({ ...named(address.placed), state: 'held' });
+  }
+
+  private tell(status: AddressStatus): readonly ConflictVerdict[] {
+    return this.conflictListeners.map((listener) => listener(status));
   }
 
   private dropQuietly(address: VirtualAddress): void {

@@ -39,7 +39,22 @@ export function encodeDuplicateAddressSolicitation(mac: Buffer, address: Buffer)
   const icmp = Buffer.alloc(ICMP_BYTES_MIN);
   icmp[0] = SOLICITATION;
   address.copy(icmp, 8);
-  return encodeFrame(mac, UNSPECIFIED, Buffer.concat([SOLICITED_NODE_PREFIX, address.subarray(13)]), icmp);
+  return encodeFrame(mac, UNSPECIFIED, solicitedNode(address), icmp);
+}
+
+/** "Who has `address`? Tell `source`, at `mac`": an owner answers the asker alone. */
+export function encodeSolicitation(mac: Buffer, source: Buffer, address: Buffer): Buffer {
+  const icmp = Buffer.alloc(32);
+  icmp[0] = SOLICITATION;
+  address.copy(icmp, 8);
+  icmp[24] = OPTION_SOURCE_LINK_ADDRESS;
+  icmp[25] = 1;
+  mac.copy(icmp, 26);
+  return encodeFrame(mac, source, solicitedNode(address), icmp);
+}
+
+function solicitedNode(address: Buffer): Buffer {
+  return Buffer.concat([SOLICITED_NODE_PREFIX, address.subarray(13)]);
 }
 
 /**

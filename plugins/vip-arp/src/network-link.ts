@@ -7,17 +7,18 @@ import { HoldfastError } from '@holdfast/sdk';
 import { decodeArpClaim, encodeArpProbe, encodeGratuitousArp, ETHERTYPE_ARP } from './arp-frames.js';
 import { type Claim, isHostMac } from './claim.js';
 import { arpClaimFilter, neighbourClaimFilter } from './claim-filter.js';
-import type { IpAddress } from './ip-address.js';
+import { type IpAddress, isLinkLocal } from './ip-address.js';
 import { SystemCallFailed } from './libc.js';
 import {
   decodeNeighbourClaim,
   encodeDuplicateAddressSolicitation,
+  encodeSolicitation,
   encodeUnsolicitedAdvertisement,
   ETHERTYPE_IPV6,
 } from './neighbour-discovery-frames.js';
 import { PacketSocket } from './packet-socket.js';
 import type { Rtnetlink } from './rtnetlink.js';
-import type { KernelLink } from './rtnetlink-messages.js';
+import type { KernelAddress, KernelLink } from './rtnetlink-messages.js';
 
 /** Bounds one visit to a socket: a flood may cost us frames, never the event loop. Above what a kernel buffer of default size holds. */
 const FRAMES_PER_RECEIVE_MAX = 512;
@@ -75,6 +76,26 @@ export class NetworkLink {
     const { hardwareAddress } = this.refresh();
     if (address.family === 6) this.neighbourDiscovery.send(encodeDuplicateAddressSolicitation(hardwareAddress, address.bytes));
     else this.arp.send(encodeArpProbe(hardwareAddress, address.bytes));
+  }
+
+  /**
+   * Asks the other owner of an address that is held here too; the answer comes to this host alone, so no cache learns from question or
+   * answer. For IPv6 that needs an address of this host on the link, one of `present`; without one nothing is asked.
+   * @throws HoldfastError, SystemCallFailed
+   */
+  askOwnerOf(address: IpAddress, present: readonly KernelAddress[]): void {
+    if (address.family === 4) return this.askFor(address);
+    const { hardwareAddress, index } = this.refresh();
+    // The node's own addresses stay for ever or for hours, a virtual one for seconds.
+    const own = present
+      .filter((entry) => entry.interfaceIndex === index && entry.address.family === 6 && !entry.tentative)
+      .filter((entry) => entry.address.text !== address.text)
+      .sort(
+        (a, b) =>
+          (b.validSeconds ?? Infinity) - (a.validSeconds ?? Infinity) || Number(isLinkLocal(b.address)) - Number(isLinkLocal(a.address)),
+      );
+    const source = own[0]?.address;
+    if (source !== undefined) this.neighbourDiscovery.send(encodeSolicitation(hardwareAddress, source.bytes, address.bytes));
   }
 
   /** What others claimed since the last call. Garbage and own frames are left out. */

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { ElementValue, PluginManifest } from '@holdfast/sdk';
-import { ConflictRecord } from '../src/conflict-record.js';
 import { readWishedAddresses } from '../src/configuration.js';
 
 function list(virtualAddress: ElementValue, networkInterface: ElementValue = {}): ElementValue {
@@ -47,28 +46,6 @@ describe('interface_list', () => {
       [{ interface: [] }, /HF_VIP_NO_ADDRESS/],
     ];
     for (const [configuration, message] of refused) assert.throws(() => readWishedAddresses(configuration, ['fd00::1']), message);
-  });
-});
-
-describe('conflict record', () => {
-  const first = Buffer.from('020000000001', 'hex');
-  const second = Buffer.from('020000000002', 'hex');
-
-  it('defends once in ten seconds and reports once a second, or at once when another host appears', () => {
-    const record = new ConflictRecord();
-    assert.equal(record.otherOwner(0), undefined);
-    assert.deepEqual(record.claimed(first, 0), { defend: true, report: true });
-    assert.deepEqual(record.claimed(first, 500), { defend: false, report: false });
-    assert.deepEqual(record.claimed(second, 600), { defend: false, report: true });
-    assert.deepEqual(record.claimed(second, 1700), { defend: false, report: true });
-    assert.deepEqual(record.claimed(second, 10_000), { defend: true, report: true });
-  });
-
-  it('forgets a conflict that is not seen again for ten seconds', () => {
-    const record = new ConflictRecord();
-    record.claimed(first, 0);
-    assert.equal(record.otherOwner(9999), '02:00:00:00:00:01');
-    assert.equal(record.otherOwner(10_000), undefined);
   });
 });
 

@@ -1,7 +1,7 @@
 /** The test's end of a driver that runs in a namespace. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { AddressStatus, ElementValue } from '@holdfast/sdk';
+import type { AddressStatus, ConflictVerdict, ElementValue } from '@holdfast/sdk';
 import type { Host } from './network-lab.js';
 
 export interface DriverOptions {
@@ -15,6 +15,7 @@ type Command =
   | { readonly method: 'probe' | 'acquire' | 'renew' | 'verify' | 'close' | 'handles' }
   | { readonly method: 'release'; readonly aborted?: boolean }
   | { readonly method: 'keepRenewing'; readonly intervalMs: number }
+  | { readonly method: 'judge'; readonly verdict: ConflictVerdict }
   | { readonly method: 'inject'; readonly etherType: number; readonly frames: readonly string[] };
 
 export type DriverRequest = Command & { readonly id: number };

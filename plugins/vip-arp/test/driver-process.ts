@@ -2,7 +2,7 @@
  * Runs the driver inside a namespace, steered over the IPC channel: the test process stays outside. Ends with its parent, and can be
  * killed or stopped to play a dead or hung agent.
  */
-import { type AddressStatus, type Log, messageOf, type VirtualIp, type VirtualIpDriver } from '@holdfast/sdk';
+import { type AddressStatus, type ConflictVerdict, type Log, messageOf, type VirtualIp, type VirtualIpDriver } from '@holdfast/sdk';
 import type { DriverEvent, DriverRequest } from './driver-client.js';
 import { PacketSocket } from '../src/packet-socket.js';
 import { plugin } from '../src/index.js';
@@ -12,6 +12,7 @@ let driver: VirtualIpDriver | undefined;
 plugin.register({
   heartbeatTransport: refuse,
   replicationBackend: refuse,
+  witness: refuse,
   checker: refuse,
   virtualIpDriver: (_type, implementation) => {
     driver = implementation;
@@ -19,6 +20,7 @@ plugin.register({
 });
 
 let virtualIp: VirtualIp | undefined;
+let verdict: ConflictVerdict = 'defend';
 let renewal: NodeJS.Timeout | undefined;
 const aborted = new AbortController();
 aborted.abort();
@@ -37,7 +39,10 @@ async function perform(request: DriverRequest): Promise<readonly AddressStatus[]
   switch (request.method) {
     case 'create':
       virtualIp = await driver?.create({ module: 'test', localNode: 'node1', log, ...request.options });
-      virtualIp?.onConflict((status) => emit({ kind: 'conflict', status }));
+      virtualIp?.onConflict((status) => {
+        emit({ kind: 'conflict', status });
+        return verdict;
+      });
       return undefined;
     case 'probe':
       return opened().probe(signal);
@@ -56,6 +61,9 @@ async function perform(request: DriverRequest): Promise<readonly AddressStatus[]
     case 'close':
       clearInterval(renewal);
       return void (await opened().close());
+    case 'judge':
+      verdict = request.verdict;
+      return undefined;
     case 'inject':
       return inject(request.etherType, request.frames);
     case 'handles':

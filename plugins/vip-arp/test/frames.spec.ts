@@ -8,6 +8,7 @@ import { fromBytes, inSameSubnet, parseIpAddress, prefixLengthOf, unusableReason
 import {
   decodeNeighbourClaim,
   encodeDuplicateAddressSolicitation,
+  encodeSolicitation,
   encodeUnsolicitedAdvertisement,
 } from '../src/neighbour-discovery-frames.js';
 import { decodeAddress, decodeErrno, decodeLink, decodeMessages, encodeMessage } from '../src/rtnetlink-messages.js';
@@ -41,6 +42,15 @@ describe('ARP and neighbour discovery frames', () => {
     const solicitation = encodeDuplicateAddressSolicitation(mac, vip6);
     assert.equal(solicitation.subarray(0, 6).toString('hex'), '3333ff000100');
     assert.equal(decodeNeighbourClaim(solicitation), undefined);
+  });
+
+  it('asks another owner in the name of the own address, which is all that this claims', () => {
+    const own = parseIpAddress('fd50:1::1');
+    assert(own !== undefined);
+    const solicitation = encodeSolicitation(mac, own.bytes, vip6);
+    assert.equal(solicitation.subarray(0, 6).toString('hex'), '3333ff000100');
+    assert.deepEqual(solicitation.subarray(62, 78), vip6, 'the target');
+    assert.deepEqual(decodeNeighbourClaim(solicitation), { address: 'fd50:1::1', mac });
   });
 
   it('reads back every claim that it encoded', () => {

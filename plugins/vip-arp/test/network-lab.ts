@@ -94,6 +94,28 @@ export async function startPair(): Promise<readonly [left: Host, right: Host]> {
   return [left, right];
 }
 
+/** `count` hosts at one switch, 10.77.0.1 and fd77::1 for the first; the switch is the last of the list. */
+export async function startSegment(count: number): Promise<readonly Host[]> {
+  const atSwitch = await Host.start();
+  atSwitch.run('ip', 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0');
+  atSwitch.run('ip', 'link', 'set', 'br0', 'up');
+  const hosts: Host[] = [];
+  for (let number = 1; number <= count; number += 1) {
+    const host = await Host.start();
+    hosts.push(host);
+    const port = `port${number}`;
+    atSwitch.run('ip', 'link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(host.pid));
+    atSwitch.run('ip', 'link', 'set', port, 'master', 'br0', 'up');
+    host.run('ip', 'address', 'add', `10.77.0.${number}/24`, 'dev', 'eth0');
+    host.run('ip', 'address', 'add', `fd77::${number}/64`, 'dev', 'eth0', 'nodad');
+    host.run('ip', 'link', 'set', 'lo', 'up');
+    host.run('ip', 'link', 'set', 'eth0', 'up');
+  }
+  const forwards = (port: number): boolean => atSwitch.run('bridge', 'link', 'show', 'dev', `port${port}`).includes('state forwarding');
+  await until('the switch forwards', () => hosts.every((_, index) => forwards(index + 1)));
+  return [...hosts, atSwitch];
+}
+
 /** @throws when the condition does not hold within the deadline, saying what was waited for */
 export async function until(what: string, condition: () => boolean | Promise<boolean>, deadlineMs = 4000): Promise<number> {
   const startedAtMs = performance.now();

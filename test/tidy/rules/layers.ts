@@ -31,6 +31,12 @@ const LAYERS: readonly Layer[] = [
     allows: (target) => target.startsWith('sdk/src/'),
   },
   {
+    files: /^plugins\/checker-sql\/src\//,
+    rule: 'this plug-in imports @holdfast/sdk, node: modules, its own files and the clients of its databases',
+    allows: (target, file) =>
+      ['@holdfast/sdk', 'pg', 'mysql2'].includes(target) || target.startsWith('node:') || target.startsWith(`${packageOf(file)}/src/`),
+  },
+  {
     files: /^plugins\/[^/]+\/src\//,
     rule: 'a plug-in imports @holdfast/sdk, koffi, node: modules and its own files',
     allows: (target, file) =>
@@ -39,7 +45,8 @@ const LAYERS: readonly Layer[] = [
   {
     files: /^plugins\/[^/]+\/test\//,
     rule: 'tests of a plug-in see the contracts and their own plug-in, not the core',
-    allows: (target, file) => !target.startsWith('@holdfast/') || target === '@holdfast/sdk' || target.startsWith(`${packageOf(file)}/`),
+    allows: (target, file) =>
+      !target.startsWith('@holdfast/') || /^@holdfast\/sdk(\/testkit(\/|$)|$)/.test(target) || target.startsWith(`${packageOf(file)}/`),
   },
   {
     files: /^(core|cli|test)\//,

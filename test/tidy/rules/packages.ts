@@ -6,6 +6,10 @@ import type { Finding, SourceFile } from '../source.js';
 
 const RUNTIME_FIELDS = ['dependencies', 'optionalDependencies', 'peerDependencies'];
 const PLUGIN_DEPENDENCIES = new Set(['@holdfast/sdk', 'koffi']);
+/** Nobody should write the protocol of a database anew. */
+const OF_ONE_PLUGIN: Readonly<Record<string, ReadonlySet<string>>> = {
+  'plugins/checker-sql/package.json': new Set(['@holdfast/sdk', 'mysql2', 'pg']),
+};
 
 export function packageDependencies(file: SourceFile): readonly Finding[] {
   const allowed = allowedDependencies(file.path);
@@ -17,7 +21,7 @@ export function packageDependencies(file: SourceFile): readonly Finding[] {
 
 function allowedDependencies(path: string): ReadonlySet<string> | undefined {
   if (path === 'sdk/package.json') return new Set();
-  return /^plugins\/[^/]+\/package\.json$/.test(path) ? PLUGIN_DEPENDENCIES : undefined;
+  return OF_ONE_PLUGIN[path] ?? (/^plugins\/[^/]+\/package\.json$/.test(path) ? PLUGIN_DEPENDENCIES : undefined);
 }
 
 function hint(allowed: ReadonlySet<string>): string {

@@ -4,6 +4,7 @@
  */
 import type { Reason } from '../../model/reason.js';
 import type { Phase, Quality } from '../../model/state.js';
+import { copyOf, sequenceAt } from './copy.js';
 import type { Action, Durable, IssuedAction, MirrorState, Sequence, Step } from './types.js';
 
 export interface Draft {
@@ -24,25 +25,36 @@ const LEGAL: Readonly<Record<Phase, readonly Phase[]>> = {
 
 export function become(draft: Draft, phase: Phase, quality: Quality): void {
   if (!LEGAL[phase].includes(draft.state.phase)) throw new Error(`illegal transition ${draft.state.phase} -> ${phase}`);
-  draft.state = { ...draft.state, phase, quality };
+  const next = copyOf(draft.state);
+  next.phase = phase;
+  next.quality = quality;
+  draft.state = next;
 }
 
 export function explain(draft: Draft, why: Reason): void {
-  draft.state = { ...draft.state, reason: why };
+  const next = copyOf(draft.state);
+  next.reason = why;
+  draft.state = next;
   draft.reasons.push(why);
 }
 
 /** Issues an action; the id links its outcome to it. */
 export function issue(draft: Draft, action: Action): number {
   const id = draft.state.nextActionId;
-  draft.state = { ...draft.state, nextActionId: id + 1 };
+  const next = copyOf(draft.state);
+  next.nextActionId = id + 1;
+  draft.state = next;
   draft.actions.push({ id, action });
   return id;
 }
 
 export function begin(draft: Draft, sequence: Omit<Sequence, 'at' | 'stepSinceMs' | 'waitingFor'>, why?: Reason): void {
   if (why !== undefined) explain(draft, why);
-  draft.state = { ...draft.state, quality: 'Transient', sequence: { ...sequence, at: 0, stepSinceMs: draft.state.nowMs } };
+  const quality = sequence.quiet === true ? draft.state.quality : 'Transient';
+  const next = copyOf(draft.state);
+  next.quality = quality;
+  next.sequence = sequenceAt(sequence, 0, draft.state.nowMs);
+  draft.state = next;
 }
 
 export function act(action: Action, onFailure: 'abort' | 'continue' = 'abort'): Step {

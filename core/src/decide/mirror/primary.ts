@@ -2,11 +2,15 @@
 import { compareLineages } from '../../model/generation.js';
 import { reason, type Reason } from '../../model/reason.js';
 import type { NodeReport } from '../../model/report.js';
-import { isAlive, isLost, silentMs } from '../detector.js';
+import { isAlive, isHeardAwake, isLost, silentMs } from '../detector.js';
+import { changed } from './copy.js';
 import { begin, issue, act, type Draft } from './draft.js';
+import { armAlone, offerAgreement } from './agreement.js';
 import { beginAutomatic } from './loop-counter.js';
-import { beginContinueAlone, beginPrim, beginSwap, beginWait, termOf } from './sequences.js';
+import { beginContinueAlone, beginPrim, beginQuietRecord, beginSwap, beginWait, termOf } from './sequences.js';
+import { preferredPrimary } from './deciding.js';
 import { decideResources } from './resources.js';
+import { loses } from './split-brain.js';
 import type { MirrorState } from './types.js';
 
 const CONNECT_AGAIN_MS = 2000;
@@ -33,14 +37,6 @@ function yieldToOtherPrimary(draft: Draft): boolean {
     return true;
   }
   return false;
-}
-
-/** The former secondary goes, the former primary stays; then the younger reign stays; then the smaller name. */
-function loses(state: MirrorState, peer: NodeReport): boolean {
-  const { durable, settings } = state;
-  if (durable.forkedAs !== peer.forkedAs) return durable.forkedAs === 'secondary';
-  if (durable.lineage.epoch !== peer.lineage.epoch) return durable.lineage.epoch < peer.lineage.epoch;
-  return settings.node > peer.node;
 }
 
 /** This node serves the data but could not start the application, and there is a peer that might. */
@@ -77,8 +73,10 @@ export function decidePrimary(draft: Draft): void {
   }
   if (state.withdrawn) return decideWithdrawn(draft);
   if (state.phase === 'PRIM' ? leftByPeer(draft) : state.replication.link === 'holding' && lostLink(draft)) return;
-  if (decideResources(draft)) return;
-  if (state.settings.hasAddresses && state.addressesObserved === 'absent') {
+  if (decideResources(draft, state.phase === 'PRIM' && peerIsReadySecondary(state))) return;
+  // An address expires when this node sleeps, and the peer may have it by now.
+  const mayRepair = state.phase === 'ALONE' || isHeardAwake(state.detector);
+  if (state.settings.hasAddresses && state.addressesObserved === 'absent' && mayRepair) {
     const settle = { quality: 'Ready', reason: reason('ready') } as const;
     return begin(draft, {
       name: 'repair-address',
@@ -88,8 +86,17 @@ export function decidePrimary(draft: Draft): void {
       leaving: false,
     });
   }
-  if (state.phase === 'ALONE') return attachPeer(draft);
-  if (state.settings.defaultPrimary === peer && peerIsReadySecondary(state)) beginSwap(draft, reason('defaultPrim', { peer }));
+  if (state.phase === 'ALONE') {
+    armAlone(draft);
+    return attachPeer(draft);
+  }
+  if (state.peer !== undefined && peerIsReadySecondary(state) && offerAgreement(draft, state.peer)) return;
+  if (prefersPeer(state) && peerIsReadySecondary(state)) beginSwap(draft, reason('defaultPrim', { peer }));
+}
+
+function prefersPeer(state: MirrorState): boolean {
+  const preferred = preferredPrimary(state);
+  return preferred === state.settings.peer || (preferred === 'lastprim' && state.peer?.formerPrimary === true);
 }
 
 function leftByPeer(draft: Draft): boolean {
@@ -134,23 +141,30 @@ function attachPeer(draft: Draft): void {
     if (peerIsReadySecondary(state)) beginPrim(draft);
     return;
   }
+  // It is about to leave its role: what it holds is not ours to overwrite.
+  const order = compareLineages(state.durable.lineage, peer.lineage);
+  if (order === 'diverged' || order === 'second-newer') return;
   // A withdrawn node comes here too, but never with a peer that is ready.
   if (state.replication.link !== 'none' || state.nowMs - state.connectIssuedMs < CONNECT_AGAIN_MS) return;
+  // Durable before it can be true: a node that comes back alone must not believe that nobody followed it.
+  if (!state.durable.followed) return beginQuietRecord(draft, { ...state.durable, followed: true });
   const why = whyCompare(peer, state.replication.journalSince);
   const term = termOf(state.durable);
   issue(
     draft,
     why === undefined ? { kind: 'connectPeer', term, mode: 'journal' } : { kind: 'connectPeer', term, mode: 'compare', reason: why },
   );
-  draft.state = { ...draft.state, connectIssuedMs: state.nowMs };
+  draft.state = changed(draft.state, { connectIssuedMs: state.nowMs });
 }
 
 /** Undefined when the journal of this node names everything in which the peer's copy may differ. */
 function whyCompare(peer: NodeReport, journalSince: string | undefined): Reason | undefined {
   const fields = { peer: peer.node };
   if (peer.lineage.current === '') return reason('compareNewCopy', fields);
-  if (peer.condition === 'inconsistent') return reason('comparePartialCopy', fields);
+  const fits = peer.lineage.current === journalSince;
+  // An inconsistent peer knows whether the journal repairs it, and refuses when it does not: then the trees are compared.
+  if (peer.condition === 'inconsistent') return fits ? undefined : reason('comparePartialCopy', fields);
   if (journalSince === undefined) return reason('compareNoJournal');
-  if (peer.lineage.current !== journalSince) return reason('compareOtherJournal', fields);
+  if (!fits) return reason('compareOtherJournal', fields);
   return peer.condition === 'outdated' ? undefined : reason('compareUnmarkedCopy', fields);
 }

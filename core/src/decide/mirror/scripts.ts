@@ -5,7 +5,7 @@
  * groups that are new, in the order both, prim or second, sec.
  */
 import type { Phase } from '../../model/state.js';
-import type { CheckGroup, ScriptGroup, Step } from './types.js';
+import type { CheckGroup, ScriptGroup, ScriptStep } from './types.js';
 
 export const GROUPS_OF: Readonly<Record<Phase, readonly ScriptGroup[]>> = {
   STOP: [],
@@ -26,11 +26,11 @@ export function scriptStep(
   action: string,
   force = false,
   onFailure: 'abort' | 'continue' = 'continue',
-): Step {
+): ScriptStep {
   return { kind: 'act', action: { kind: 'script', script, arguments: [from, to, action], force }, onFailure };
 }
 
-export function checksStep(kind: 'startChecks' | 'stopChecks', group: CheckGroup): Step {
+export function checksStep(kind: 'startChecks' | 'stopChecks', group: CheckGroup): ScriptStep {
   return { kind: 'act', action: { kind, group }, onFailure: 'continue' };
 }
 
@@ -41,9 +41,9 @@ export function stopGroups(
   from: Phase,
   to: Phase,
   action: string,
-): Step[] {
+): ScriptStep[] {
   const leaving = STOP_ORDER.filter((group) => running.includes(group) && !target.includes(group));
-  const steps = leaving.map((group) => checksStep('stopChecks', group));
+  const steps: ScriptStep[] = leaving.map((group) => checksStep('stopChecks', group));
   for (const group of leaving) {
     steps.push(scriptStep(`stop_${group}`, from, to, action), scriptStep(`stop_${group}`, from, to, action, true));
   }
@@ -58,9 +58,9 @@ export function startGroups(
   from: Phase,
   to: Phase,
   action: string,
-): Step[] {
+): ScriptStep[] {
   const entering = START_ORDER.filter((group) => target.includes(group) && !running.includes(group));
-  const steps: Step[] = [];
+  const steps: ScriptStep[] = [];
   // A group counts as running from before its script: after a failure half-way its stop script must run.
   let now = running;
   for (const group of entering) {

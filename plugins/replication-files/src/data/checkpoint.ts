@@ -1,12 +1,14 @@
 /**
  * Checkpoints of a connected pair, driven by the primary: both nodes cut their recent sets at the same point of the stream, flush their
- * file systems, and forget what was before the cut. The times of everything in it are sent too, so that they are identical.
+ * file systems, and forget what was before the cut: the secondary one checkpoint later, because what is on its way at the cut is
+ * performed before it there and after it here. So the last modifications are followed by two checkpoints. The times of everything in a
+ * set are sent too, so that they are identical.
  */
 import type { ActivityLog } from '../journal/activity-log.js';
 import type { DirtySet, RecentSet } from '../journal/dirty-set.js';
 import type { Handle } from '../store/handle.js';
 import type { Store } from '../store/store.js';
-import type { PeerRequests } from '../primary/pipeline.js';
+import type { PeerRequests } from '../primary/pipeline-surroundings.js';
 import { atimeOf, mtimeOf } from '../secondary/times.js';
 import { STAMPS_MAX } from '../wire/limits.js';
 import type { Stamp } from '../wire/messages.js';
@@ -23,6 +25,8 @@ export class Checkpoint {
   #lastMs: number;
   #onLast: (() => void) | undefined;
   #isCancelled = false;
+  /** The secondary still remembers what the last checkpoint was about. */
+  #isFollowUpDue = false;
 
   constructor(around: RoleSurroundings, recent: RecentSet, activity: ActivityLog | undefined, peer: PeerRequests) {
     this.#around = around;
@@ -33,7 +37,7 @@ export class Checkpoint {
   }
 
   tick(): void {
-    if (this.#isRunning || this.#recent.isEmpty || this.#around.nowMs() - this.#lastMs < INTERVAL_MS) return;
+    if (this.#isRunning || (this.#recent.isEmpty && !this.#isFollowUpDue) || this.#around.nowMs() - this.#lastMs < INTERVAL_MS) return;
     this.#begin();
   }
 
@@ -52,8 +56,11 @@ export class Checkpoint {
     const { store, pool, log } = this.#around;
     this.#isRunning = true;
     const isLast = this.#onLast !== undefined;
+    const number = this.#around.mark.begin();
     this.#activity?.cut();
-    const stamps = stampsOf(store, this.#recent.cut());
+    const touched = this.#recent.cut();
+    this.#isFollowUpDue = !touched.isEmpty;
+    const stamps = stampsOf(store, touched);
     for (let at = 0; at < stamps.length; at += STAMPS_MAX) {
       this.#peer.request({ kind: 'times', stamps: stamps.slice(at, at + STAMPS_MAX) }, () => undefined);
     }
@@ -65,9 +72,12 @@ export class Checkpoint {
       if (left > 0 || this.#isCancelled) return;
       if (failed) {
         log('warn', 'a checkpoint failed: a node could not flush its file system');
+        this.#isFollowUpDue = false;
         this.#end(isLast);
         return;
       }
+      // Before it is forgotten what the peer would lack otherwise.
+      this.#around.mark.flushed(number, true);
       this.#recent.forgetPrevious();
       this.#activity?.forgetPrevious();
       this.#peer.request({ kind: 'checkpoint', phase: 'done' }, () => {
@@ -84,7 +94,7 @@ export class Checkpoint {
   #end(wasLast: boolean): void {
     this.#isRunning = false;
     this.#lastMs = this.#around.nowMs();
-    if (wasLast) this.#onLast?.();
+    if (wasLast && !this.#isFollowUpDue) this.#onLast?.();
     else if (this.#onLast !== undefined) this.#begin();
   }
 }

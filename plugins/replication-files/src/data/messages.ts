@@ -9,6 +9,8 @@ import type {
   VerifyResult,
 } from '@holdfast/sdk';
 import type { Exclusion } from '../boundary/rules.js';
+import type { ImageFacts } from '../image/recorder.js';
+import type { SyncMode } from '../fuse/protocol.js';
 
 export interface DataSettings {
   /** Name of this node. */
@@ -17,14 +19,19 @@ export interface DataSettings {
   readonly directories: readonly string[];
   readonly stateDirectory: string;
   readonly async: 'second' | 'none';
+  readonly sync: SyncMode;
   /** For each directory, in order: what of it is not replicated. */
   readonly exclusions: readonly (readonly Exclusion[])[];
   /** A peer that is silent for so long is lost. */
   readonly silenceMaxMs: number;
-  /** Undefined: no limit. */
-  readonly resyncBytesPerSecondMax: number | undefined;
+  /** See AgentAttention. An agent that is silent for longer hangs. */
+  readonly attention: { readonly shared: SharedArrayBuffer; readonly silenceMaxMs: number };
+  /** Undefined: no limit. The command `limit` changes it. */
+  resyncBytesPerSecondMax: number | undefined;
   /** Commands wait in the message port; a write here wakes the data thread. */
   readonly wakeFd: number;
+  /** Connected to the holder. */
+  readonly holderFd: number | undefined;
 }
 
 export interface DataLinkKeys {
@@ -41,10 +48,25 @@ export type DataCommand =
       readonly base: string;
       readonly fresh: boolean;
       readonly force: boolean;
+      /** The tree is put back to its last consistent image first. */
+      readonly image: boolean;
     }
+  /**
+   * Goes on where a primary was killed whose mounts are still there, and serves them. `reconnects`: a peer that has everything may be
+   * connected again by `connect`; otherwise, and when that takes too long, the core is asked as after a lost link.
+   */
+  | { readonly kind: 'resume-primary'; readonly backing: readonly string[]; readonly reconnects: boolean }
   /** The /dev/fuse descriptor of each directory, in order. */
   | { readonly kind: 'serve'; readonly fuseFds: readonly number[] }
-  | { readonly kind: 'become-secondary'; readonly backing: readonly string[]; readonly endpoint: ReplicationEndpoint }
+  /** `mayLack`: a secondary was killed that was connected, and may have acknowledged what it had not applied. */
+  | {
+      readonly kind: 'become-secondary';
+      readonly backing: readonly string[];
+      readonly endpoint: ReplicationEndpoint;
+      readonly mayLack: boolean;
+      /** Generation whose changes are given up here: what a resync overwrites is kept aside. */
+      readonly givenUp: string | undefined;
+    }
   /** Secondary: a primary was welcomed; its data connection shows this cookie. */
   | {
       readonly kind: 'expect';
@@ -52,6 +74,8 @@ export type DataCommand =
       readonly keys: DataLinkKeys;
       readonly generation: string;
       readonly async: 'second' | 'none';
+      /** This copy is older than the primary knows it to have been. */
+      readonly isRestored: boolean;
     }
   /** Primary: the secondary has welcomed us. */
   | {
@@ -76,6 +100,7 @@ export type DataCommand =
       readonly bytesPerSecondMax: number | undefined;
     }
   | { readonly kind: 'cancel-verify' }
+  | { readonly kind: 'limit'; readonly resyncBytesPerSecondMax: number | undefined }
   /** Flushes, writes the last word of journal or marker, closes link, devices and trees. Back to stopped. */
   | { readonly kind: 'stop' }
   | { readonly kind: 'end' };
@@ -87,6 +112,10 @@ export interface DataState {
   readonly role: 'stopped' | 'primary' | 'secondary';
   readonly link: 'none' | 'resynchronising' | 'connected' | 'holding';
   readonly inconsistent: boolean;
+  /** What can be promoted although it is inconsistent. */
+  readonly image: ImageFacts | undefined;
+  /** Whether a resync can keep an image at all; undefined: not known yet. */
+  readonly canImage: boolean | undefined;
   readonly journalSince: string | undefined;
   readonly progress: ResyncProgress | undefined;
   readonly lastResync: ResyncSummary | undefined;

@@ -2,7 +2,7 @@
 import type { HoldfastError } from '@holdfast/sdk';
 import { Channel, type ChannelOptions, type Delivered } from '../link/channel.js';
 import type { LiveBody } from '../primary/modification.js';
-import type { PeerRequests } from '../primary/pipeline.js';
+import type { PeerRequests } from '../primary/pipeline-surroundings.js';
 import type { EpollSet } from '../system/epoll.js';
 import type { VerifyBody } from '../verify/verification.js';
 import type { Answer } from '../wire/messages.js';

@@ -45,6 +45,8 @@ function perform(call: PoolCall): number {
       return sys.syncFileRange(word(BOX.fd), offset(), word(BOX.length) >>> 0, SYNC_FILE_RANGE_WRITE);
     case 'read':
       return readAndReply();
+    case 'close':
+      return sys.close(word(BOX.fd));
     case 'load':
       return sys.pread(word(BOX.fd), content, Math.min(word(BOX.length), WRITE_BYTES_MAX), offset());
   }
@@ -60,5 +62,6 @@ for (;;) {
   box[BOX.outcome] = perform(CALLS[word(BOX.call)] as PoolCall);
   // Unless the pool was closed meanwhile.
   Atomics.compareExchange(box, BOX.state, BOX_STATE.posted, BOX_STATE.done);
+  Atomics.notify(box, BOX.state);
   sys.write(eventFd, one, 8);
 }

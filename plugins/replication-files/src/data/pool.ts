@@ -10,11 +10,11 @@ import { EFD_CLOEXEC, EFD_NONBLOCK, EPOLLIN } from '../system/constants.js';
 import type { EpollSet } from '../system/epoll.js';
 import { errnoName } from '../system/errno.js';
 
-export type PoolCall = 'fsync' | 'fdatasync' | 'syncfs' | 'write-back' | 'read' | 'load';
+export type PoolCall = 'fsync' | 'fdatasync' | 'syncfs' | 'write-back' | 'read' | 'load' | 'close';
 
 /**
  * `read` answers a FUSE READ by itself, unless it fails; `write-back` starts to write a range to the disk; `load` brings a range into
- * the page cache; the others only use `fd`.
+ * the page cache; `close` ends `fd`; the others only use `fd`.
  */
 export interface PoolJob {
   readonly call: PoolCall;
@@ -43,7 +43,7 @@ export const BOX = {
 } as const;
 export const BOX_WORDS = 16;
 export const BOX_STATE = { idle: 0, posted: 1, done: 2, ended: 3 } as const;
-export const CALLS: readonly PoolCall[] = ['fsync', 'fdatasync', 'syncfs', 'write-back', 'read', 'load'];
+export const CALLS: readonly PoolCall[] = ['fsync', 'fdatasync', 'syncfs', 'write-back', 'read', 'load', 'close'];
 
 export interface PoolWorkerData {
   readonly shared: SharedArrayBuffer;
@@ -59,6 +59,8 @@ export class Pool {
   readonly #idle: number[] = [];
   readonly #running = new Map<number, PoolDone>();
   readonly #queue: { job: PoolJob; done: PoolDone }[] = [];
+  /** Workers whose close has ended and was waited for, until the loop hears of it. */
+  readonly #awaited = new Set<number>();
   readonly #onIdle: (() => void)[] = [];
   readonly #eventFd: number;
   readonly #epoll: EpollSet;
@@ -83,6 +85,32 @@ export class Pool {
     const index = this.#idle.pop();
     if (index === undefined) this.#queue.push({ job, done });
     else this.#post(index, job, done);
+  }
+
+  /** Waits here until every descriptor that was to be closed is. @returns whether there was one: its blocks are free now */
+  finishCloses(): boolean {
+    const isWaited = this.#waitForCloses();
+    const queued = this.#queue.filter(({ job }) => job.call === 'close');
+    for (const waiting of queued) {
+      this.#queue.splice(this.#queue.indexOf(waiting), 1);
+      waiting.done(sys.close(waiting.job.fd));
+    }
+    return isWaited || queued.length > 0;
+  }
+
+  #waitForCloses(): boolean {
+    let isWaited = false;
+    for (const index of this.#running.keys()) {
+      const at = index * BOX_WORDS;
+      if (this.#boxes[at + BOX.call] !== CALLS.indexOf('close') || this.#awaited.has(index)) continue;
+      while (Atomics.load(this.#boxes, at + BOX.state) === BOX_STATE.posted) {
+        Atomics.wait(this.#boxes, at + BOX.state, BOX_STATE.posted);
+      }
+      // Whoever asked for it hears of it in the loop, as ever.
+      this.#awaited.add(index);
+      isWaited = true;
+    }
+    return isWaited;
   }
 
   /** Calls back, now or later, when no job is left that uses a descriptor: before descriptors are closed. */
@@ -125,6 +153,7 @@ export class Pool {
       if (Atomics.load(this.#boxes, at + BOX.state) !== BOX_STATE.done) continue;
       const outcome = this.#boxes[at + BOX.outcome] as number;
       this.#running.delete(index);
+      this.#awaited.delete(index);
       const next = this.#queue.shift();
       if (next === undefined) {
         Atomics.store(this.#boxes, at + BOX.state, BOX_STATE.idle);

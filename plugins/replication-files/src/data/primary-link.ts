@@ -7,6 +7,8 @@ import type { PeerLink } from './peer-link.js';
 export interface PrimaryLink {
   readonly number: number;
   readonly generation: string;
+  /** Names the session, on both nodes. */
+  readonly session: string;
   peer: PeerLink | undefined;
   connector: DataConnector | undefined;
   source: ResyncSource | undefined;

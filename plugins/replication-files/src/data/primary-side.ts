@@ -3,28 +3,33 @@
  * checkpoints and repairs.
  */
 import { HoldfastError, messageOf, type ResyncProgress, type ResyncSummary, type VerifyProgress } from '@holdfast/sdk';
+import { Continuity, type Inheritance } from '../continuity/continuity.js';
+import { RecentLog } from '../continuity/recent-log.js';
 import { FuseDevice } from '../fuse/device.js';
 import { DirtySet, RecentSet, type TouchRecorder } from '../journal/dirty-set.js';
-import { Journal } from '../journal/journal.js';
 import { DataConnector } from '../link/data-connection.js';
 import { FileSystem } from '../primary/file-system.js';
 import { NodeTable } from '../primary/node-table.js';
 import { Pipeline } from '../primary/pipeline.js';
 import { ResyncSource } from '../resync/source.js';
-import type { Handle } from '../store/handle.js';
-import { EPOLLIN } from '../system/constants.js';
 import { errnoName } from '../system/errno.js';
 import { ActivityKeeper } from './activity-keeper.js';
+import { Attendance } from './attendance.js';
 import { Checkpoint } from './checkpoint.js';
 import { expandActivity } from './expand-activity.js';
-import { Untracked, type History } from './history.js';
+import type { History } from './history.js';
+import { JournalKeeper } from './journal-keeper.js';
 import type { DataCommand } from './messages.js';
 import { PeerLink } from './peer-link.js';
 import type { PrimaryLink } from './primary-link.js';
+import { ServedDevices } from './served-devices.js';
 import type { RoleSurroundings } from './surroundings.js';
 import { VerifyRun } from './verify-run.js';
 
-const RESTORE_INTERVAL_MS = 5000;
+/** A successor tries for so long to find the peer again before the core is asked; the application waits meanwhile. */
+const RECONNECT_MAX_MS = 3000;
+/** Requests that come without end do not keep a forced stop waiting for longer. */
+const QUIET_MAX_MS = 3000;
 /** The application counts as working for so long after a request. */
 const ACTIVE_MS = 50;
 
@@ -35,71 +40,111 @@ export class PrimarySide {
   readonly #around: RoleSurroundings;
   readonly #nodes: NodeTable;
   readonly #pipeline: Pipeline;
-  readonly #fileSystem: FileSystem;
-  readonly #devices: FuseDevice[] = [];
-  readonly #recent = new RecentSet();
-  /** What the peer does not have, while alone. */
-  #journal: Journal | Untracked;
+  readonly #devices: ServedDevices;
+  readonly #recent: RecentSet;
+  readonly #continuity: Continuity | undefined;
+  /** Devices on which the kernel may still send requests again. */
+  readonly #repeating = new Set<FuseDevice>();
+  /** A successor looks for the peer of its predecessor until then. */
+  #reconnectUntilMs: number | undefined;
   readonly #activity: ActivityKeeper;
+  readonly #attendance: Attendance;
+  /** What the peer does not have, while alone. */
+  readonly #journals: JournalKeeper;
   #link: PrimaryLink | undefined;
-  #journalIsUnsynced = false;
-  #fileLostMs = 0;
   #verifyRun: VerifyRun | undefined;
   #lastRequestMs = -Infinity;
   #resyncStartedMs = 0;
   /** Generation of the link that was connected last. */
   #lastGeneration: string | undefined;
+  /** The replica stops: as soon as every request that has come is answered. */
+  #onQuiet: { readonly untilMs: number; readonly end: () => void } | undefined;
   /** The replica stops: what to do if the link ends before its last checkpoint. */
   #onLinkEnd: (() => void) | undefined;
   lastResync: ResyncSummary | undefined;
 
-  /** @param history undefined: nothing is known of the difference, a later peer must be compared */
-  constructor(around: RoleSurroundings, history: History | undefined) {
+  /**
+   * @param history undefined: nothing is known of the difference, a later peer must be compared
+   * @param heir what a killed predecessor left; its mounts are served at once
+   */
+  constructor(around: RoleSurroundings, history: History | undefined, heir?: { readonly left: Inheritance; readonly reconnects: boolean }) {
     this.#around = around;
+    const { store, boundary, pool, epoll } = around;
+    this.#attendance = new Attendance(around);
+    const isPaired = heir?.left.memory.isPaired === true;
+    this.#continuity = around.custody === undefined ? undefined : Continuity.begin(around.custody, heir?.left);
+    this.#recent = new RecentSet(this.#continuity === undefined ? undefined : new RecentLog(this.#continuity.memory));
     this.#activity = new ActivityKeeper(around, () => {
       this.#pipeline.resume();
     });
-    if (history?.activity !== undefined) expandActivity(history.activity, around.store, history.set);
-    this.#journal = history === undefined ? new Untracked() : this.#newJournal(history.base, history.set);
-    // After the journal, which has all that an earlier log named.
-    if (this.#journal instanceof Journal && this.#journal.hasFile) this.#activity.start(this.#journal.base);
-    const { store, boundary } = around;
+    this.#journals = new JournalKeeper(around, this.#activity, () => {
+      this.refuse();
+    });
+    // A successor that has to hold leaves journal and activity log as they are, for a power cut, until it begins new ones.
+    if (history !== undefined && !isPaired) {
+      if (history.activity !== undefined) expandActivity(history.activity, store, history.set);
+      this.#journals.begin(history.base, history.set);
+    }
     store.onCreated = (handle) => this.#activity.log?.created(handle);
-    this.#nodes = new NodeTable(store, boundary);
+    this.#nodes = new NodeTable(store, boundary, this.#continuity);
     const trees = { store, nodes: this.#nodes, boundary };
     this.#pipeline = new Pipeline(trees, {
       recorder: () => this.#recorder(),
       activity: () => this.#activity.log,
       flushJournal: () => {
-        this.#flushJournal();
+        this.#journals.flush();
       },
       admits: () => this.#link?.source?.admits() ?? true,
       diverged: (reason) => {
         this.#repair(reason);
       },
       syncLocally: (handle, isDatasync, done) => {
-        this.#syncLocally(handle, isDatasync, done);
+        this.#journals.sync(handle, isDatasync, this.#pipeline.flow !== 'connected', done);
       },
       diskFailed: around.diskFailed,
+      isAttended: () => this.#attendance.isAttended,
       peerFailed: (reason) => {
         this.#lose(new HoldfastError('HF_REPLICATION_PEER_DISK', reason));
       },
     });
-    this.#fileSystem = new FileSystem(trees, this.#pipeline, around.pool);
-    this.#fileSystem.onBufferFree = () => {
-      for (const device of this.#devices) around.epoll.change(device.fd, EPOLLIN);
-    };
+    const fileSystem = new FileSystem(trees, this.#pipeline, pool, this.#continuity, around.settings.sync);
+    this.#devices = new ServedDevices(epoll, fileSystem, (device, areMoreWaiting) => {
+      this.#lastRequestMs = around.nowMs();
+      // Requests that come again are in front: when nothing waits, all have come.
+      if (!areMoreWaiting && this.#repeating.delete(device) && this.#repeating.size === 0) this.#nodes.allRepeated();
+    });
+    if (heir === undefined) this.#continuity?.publish();
+    else this.#inherit(heir.left, heir.reconnects, isPaired ? history : undefined);
+  }
+
+  /** @param repair the journal of a repair that was not finished: then the recent set alone is not everything */
+  #inherit(left: Inheritance, reconnects: boolean, repair: History | undefined): void {
+    const { nowMs } = this.#around;
+    if (left.memory.isPaired) {
+      this.#pipeline.beginHolding();
+      this.#recent.merge(left.recent);
+      if (repair !== undefined) this.#recent.merge(repair.set);
+      if (reconnects) this.#reconnectUntilMs = nowMs() + RECONNECT_MAX_MS;
+    }
+    this.#nodes.inherit(left);
+    this.#continuity?.publish();
+    left.memory.release();
+    for (const device of this.serve(left.devices)) {
+      this.#repeating.add(device);
+      const outcome = device.requestAgain();
+      if (outcome < 0) throw new HoldfastError('HF_REPLICATION_PROCESS', `the kernel does not send requests again: ${errnoName(outcome)}`);
+    }
   }
 
   get linkState(): 'none' | 'resynchronising' | 'connected' | 'holding' {
-    if (this.#pipeline.flow === 'holding') return 'holding';
+    if (this.#pipeline.flow === 'holding') return this.#reconnectUntilMs === undefined ? 'holding' : 'resynchronising';
     // Until its summary is there the resync is not over for others.
     if (this.#pipeline.flow === 'connected' && this.#link?.source === undefined) return 'connected';
     return this.#link?.source === undefined && this.#link?.repairs === undefined ? 'none' : 'resynchronising';
   }
 
   get journalSince(): string | undefined {
-    return this.#pipeline.flow === 'alone' && this.#journal instanceof Journal ? this.#journal.base : undefined;
+    return this.#pipeline.flow === 'alone' ? this.#journals.journal?.base : undefined;
   }
 
   get progress(): ResyncProgress | undefined {
@@ -110,104 +155,31 @@ export class PrimarySide {
     return this.#verifyRun?.progress;
   }
 
-  serve(fuseFds: readonly number[]): void {
-    for (const [root, fd] of fuseFds.entries()) {
+  serve(fuseFds: readonly number[]): readonly FuseDevice[] {
+    return fuseFds.map((fd, root) => {
       const device = new FuseDevice(fd, root);
+      if (this.#continuity !== undefined) device.agree(this.#continuity.memory.fuseFeatures);
       device.onDiskError = (errno) => this.#pipeline.flow === 'connected' && this.#around.diskFailed(errno);
-      this.#devices.push(device);
-      this.#around.epoll.add(fd, EPOLLIN, () => {
-        this.#serve(device);
-      });
-    }
-  }
-
-  #serve(device: FuseDevice): void {
-    this.#lastRequestMs = this.#around.nowMs();
-    const outcome = this.#fileSystem.serve(device);
-    if (outcome === 'full') for (const each of this.#devices) this.#around.epoll.change(each.fd, 0);
-    else if (outcome === 'ended') this.#drop(device);
-  }
-
-  #drop(device: FuseDevice): void {
-    this.#around.epoll.remove(device.fd);
-    device.close();
-    this.#devices.splice(this.#devices.indexOf(device), 1);
+      this.#continuity?.keepDevice(root, fd);
+      this.#devices.add(device);
+      return device;
+    });
   }
 
   #recorder(): TouchRecorder {
-    return this.#pipeline.flow === 'connected' ? this.#recent : this.#journal;
-  }
-
-  #newJournal(base: string, set: DirtySet): Journal {
-    return new Journal(this.#around.settings.stateDirectory, base, set, undefined, (reason) => {
-      this.#fileLostMs = this.#around.nowMs();
-      // What it said of the time before the last flush is said nowhere else.
-      this.#activity.remove();
-      const message = `the journal cannot be written and is kept in memory; if this node fails the trees are compared: ${reason}`;
-      this.#around.log('error', message);
-    });
-  }
-
-  #flushJournal(): void {
-    if (!(this.#journal instanceof Journal) || !this.#journal.isPending) return;
-    this.#journalIsUnsynced = true;
-    this.#orRefuse(this.#journal, (journal) => {
-      journal.flush();
-    });
-  }
-
-  /** A journal that lacks something and cannot be removed would be believed by the next start: then nothing more may be modified. */
-  #orRefuse(journal: Journal, step: (journal: Journal) => void): void {
-    try {
-      step(journal);
-    } catch (error) {
-      this.#around.log('error', messageOf(error));
-      this.refuse();
-    }
-  }
-
-  #syncLocally(handle: Handle, isDatasync: boolean, done: (outcome: number) => void): void {
-    const { store, pool } = this.#around;
-    const fd = store.pin(handle);
-    if (fd < 0) {
-      done(fd);
-      return;
-    }
-    const needsJournal = this.#journalIsUnsynced && this.#pipeline.flow !== 'connected';
-    const journal = needsJournal && this.#journal instanceof Journal && this.#journal.hasFile ? this.#journal : undefined;
-    let left = journal === undefined ? 1 : 2;
-    let failure = 0;
-    const step = (outcome: number): void => {
-      if (outcome < 0) failure = outcome;
-      left -= 1;
-      if (left === 0) done(failure);
-    };
-    pool.run({ call: isDatasync ? 'fdatasync' : 'fsync', fd }, (outcome) => {
-      store.unpin(handle);
-      step(outcome);
-    });
-    if (journal === undefined) return;
-    const journalFd = journal.fd;
-    this.#journalIsUnsynced = false;
-    pool.run({ call: 'fdatasync', fd: journalFd }, (outcome) => {
-      // A file that was rewritten meanwhile was durable before the old one was closed; one that was removed is durably gone.
-      if (outcome < 0 && journal.fd === journalFd) {
-        this.#orRefuse(journal, () => {
-          journal.loseFile(errnoName(outcome));
-        });
-      }
-      step(0);
-    });
+    return this.#pipeline.flow === 'connected' ? this.#recent : this.#journals.recorder;
   }
 
   connect(command: ConnectCommand): void {
-    if (this.#pipeline.flow !== 'alone' && this.#pipeline.flow !== 'connected') {
+    const resumes = this.#reconnectUntilMs !== undefined && this.#pipeline.flow === 'holding' && command.mode === 'journal';
+    if (this.#pipeline.flow !== 'alone' && this.#pipeline.flow !== 'connected' && !resumes) {
       throw new HoldfastError('HF_REPLICATION_STATE', `a primary that is ${this.#pipeline.flow} takes no new link`);
     }
     if (this.#link !== undefined) this.dropLink(this.#link.number, 'replaced by a new link');
     const { epoll, settings, nowMs } = this.#around;
     const link: PrimaryLink = {
       number: command.link,
+      session: Buffer.from(command.keys.cookie).toString('hex'),
       generation: command.generation,
       peer: undefined,
       connector: undefined,
@@ -247,7 +219,8 @@ export class PrimarySide {
           },
         },
       );
-      this.#startSource(link, command.mode, command.reason);
+      if (resumes) this.#repair('the replicator of the primary was replaced');
+      else this.#startSource(link, command.mode, command.reason);
     };
     link.connector = new DataConnector(epoll, command.endpoint, Buffer.from(command.keys.cookie), done, command.localAddress);
   }
@@ -255,7 +228,8 @@ export class PrimarySide {
   #startSource(link: PrimaryLink, mode: 'journal' | 'compare', reason?: string): void {
     const peer = link.peer as PeerLink;
     const { store, boundary, pool, nowMs } = this.#around;
-    if (mode === 'journal' && !(this.#journal instanceof Journal)) {
+    const known = this.#journals.journal?.set;
+    if (mode === 'journal' && known === undefined) {
       this.#lose(new HoldfastError('HF_REPLICATION_NO_JOURNAL', 'there is no usable journal on this node: the trees must be compared'));
       return;
     }
@@ -266,7 +240,7 @@ export class PrimarySide {
       mode,
       ...(mode === 'compare' && reason !== undefined && { reason }),
       // A comparison finds by itself what a journal knows, and sends only what really differs.
-      differs: mode === 'journal' && this.#journal instanceof Journal ? this.#journal.set : new DirtySet(),
+      differs: mode === 'journal' && known !== undefined ? known : new DirtySet(),
       pool,
       nowMs,
       firstSeq: link.nextResyncSeq,
@@ -288,7 +262,7 @@ export class PrimarySide {
         this.#lose(error);
       },
     });
-    this.#journal.follower = source.pending;
+    this.#journals.recorder.follower = source.pending;
     this.#resyncStartedMs = nowMs();
     link.source = source;
     this.#around.changed();
@@ -296,10 +270,12 @@ export class PrimarySide {
 
   /** Both trees are the same and durable, and the peer's mark is gone: from here on the peer comes first. */
   #identical(link: PrimaryLink, peer: PeerLink): void {
-    // The log first: without one of both, what is modified from now on would have no base.
+    this.#around.mark.connected(link.generation, link.session);
+    // A successor that finds more than differs repairs what is the same.
+    if (this.#continuity !== undefined) this.#continuity.memory.isPaired = true;
+    // The log before the journal: without one of both, what is modified from now on would have no base.
     this.#activity.restart(link.generation);
-    if (this.#journal instanceof Journal) this.#journal.abandon();
-    this.#journal = new Untracked();
+    this.#journals.end();
     this.#recent.clear();
     this.#lastGeneration = link.generation;
     this.#pipeline.connect(peer);
@@ -314,7 +290,8 @@ export class PrimarySide {
     if (this.#verifyRun?.isRepairing === false) this.#verifyRun.interrupt('HF_REPLICATION_DIVERGED', `the nodes differ: ${reason}`);
     this.#around.log('warn', `the nodes differ and are repaired from this one: ${reason}`);
     try {
-      this.#journal = this.#newJournal(link.generation, this.#recent.all());
+      // A link that is lost before the peer has marked itself leaves a journal, which goes on.
+      if (this.#journals.journal === undefined) this.#journals.begin(link.generation, this.#recent.all());
     } catch (error) {
       this.#lose(error instanceof HoldfastError ? error : new HoldfastError('HF_REPLICATION_JOURNAL', messageOf(error)));
       return;
@@ -328,6 +305,7 @@ export class PrimarySide {
 
   #repairStarted(link: PrimaryLink): void {
     link.repairs = undefined;
+    this.#reconnectUntilMs = undefined;
     this.#pipeline.thaw();
   }
 
@@ -346,7 +324,7 @@ export class PrimarySide {
     link.source?.stop();
     link.connector?.cancel();
     link.peer?.close();
-    this.#journal.follower = undefined;
+    this.#journals.recorder.follower = undefined;
     this.#pipeline.hold();
     this.#pipeline.resume();
     this.#onLinkEnd?.();
@@ -362,13 +340,24 @@ export class PrimarySide {
 
   /** @throws HoldfastError HF_REPLICATION_JOURNAL when an old journal can neither be replaced nor removed: the caller stays holding */
   continueAlone(base: string): void {
-    if (this.#pipeline.flow !== 'holding') return;
-    if (this.#journal instanceof Journal) this.#journal.sync();
-    else this.#journal = this.#newJournal(base, this.#recent.all());
-    this.#activity.log?.rebase(base);
+    if (this.#pipeline.flow !== 'holding') {
+      // The peer was marked before the link was lost; now it is outdated too.
+      this.#unpair();
+      return;
+    }
+    if (this.#journals.journal !== undefined) this.#journals.journal.sync();
+    else this.#journals.begin(base, this.#recent.all());
+    this.#activity.log?.rebase(this.#journals.journal?.base ?? base);
+    this.#unpair();
     this.#recent.clear();
     this.#pipeline.goAlone({ awaitAnswers: false });
     this.#around.changed();
+  }
+
+  /** The core says that the peer cannot take over: a successor needs not wait for it. */
+  #unpair(): void {
+    this.#reconnectUntilMs = undefined;
+    if (this.#continuity !== undefined) this.#continuity.memory.isPaired = false;
   }
 
   /** @throws HoldfastError HF_REPLICATION_VERIFY when it cannot begin */
@@ -402,6 +391,7 @@ export class PrimarySide {
   }
 
   refuse(): void {
+    this.#continuity?.memory.giveUp();
     this.#verifyRun?.interrupt('HF_REPLICATION_STATE', 'the application is being stopped');
     this.#pipeline.refuse();
     this.#around.changed();
@@ -409,6 +399,8 @@ export class PrimarySide {
 
   /** Once per turn of the loop. @returns true: there is more to do at once */
   turn(): boolean {
+    this.#endWhenQuiet();
+    this.#attendance.follow(this.#pipeline);
     const link = this.#link;
     if (link?.peer === undefined) return false;
     if (link.repairs !== undefined && link.source === undefined && link.peer.unanswered === 0) this.#startSource(link, link.repairs);
@@ -420,7 +412,7 @@ export class PrimarySide {
 
   /** How long the loop may sleep when nothing happens. */
   get sleepMaxMs(): number {
-    return this.#verifyRun?.waitMs ?? Infinity;
+    return Math.min(this.#verifyRun?.waitMs ?? Infinity, this.#attendance.waitMs);
   }
 
   /** Has the resync sent more than its bandwidth allows? Its last round, for which the application waits, is never held up. */
@@ -436,35 +428,48 @@ export class PrimarySide {
     this.#link?.peer?.channel.tick();
     if (this.#pipeline.flow === 'connected') this.#link?.checkpoint?.tick();
     if (this.#link?.source !== undefined || this.#verifyRun !== undefined) this.#around.changed();
-    this.#restoreJournalFile();
-    if (this.#pipeline.flow === 'alone' && this.#journal instanceof Journal) this.#activity.flush(this.#journal);
-  }
-
-  /** There may be room on the disk again. */
-  #restoreJournalFile(): void {
-    const { nowMs, log } = this.#around;
-    if (!(this.#journal instanceof Journal) || this.#journal.hasFile || nowMs() - this.#fileLostMs < RESTORE_INTERVAL_MS) return;
-    this.#fileLostMs = nowMs();
-    this.#orRefuse(this.#journal, (journal) => {
-      if (!journal.restoreFile()) return;
-      this.#activity.start(journal.base);
-      log('info', 'the journal is on the disk again');
-    });
+    this.#journals.restoreFile();
+    const { journal } = this.#journals;
+    if (this.#pipeline.flow === 'alone' && journal !== undefined) this.#activity.flush(journal);
+    if (this.#reconnectUntilMs === undefined || this.#around.nowMs() < this.#reconnectUntilMs) return;
+    this.#reconnectUntilMs = undefined;
+    this.#around.changed();
   }
 
   /**
-   * After the directories were unmounted: flushes both nodes, tells the peer, closes. `done` gets what is known for the next start, when
-   * nothing uses a descriptor any more.
+   * After the directories were unmounted: serves what the kernel has written back, flushes both nodes, tells the peer, closes. `done` gets
+   * what is known for the next start, when nothing uses a descriptor any more.
    */
   finish(done: (history: History | undefined) => void): void {
-    for (const device of this.#devices) this.#around.epoll.remove(device.fd);
     this.#verifyRun?.interrupt('HF_REPLICATION_STATE', 'the module stops on this node');
+    this.#onQuiet = {
+      untilMs: this.#around.nowMs() + QUIET_MAX_MS,
+      end: () => {
+        this.#finish(done);
+      },
+    };
+    this.#endWhenQuiet();
+  }
+
+  #endWhenQuiet(): void {
+    if (this.#onQuiet === undefined) return;
+    const { untilMs, end } = this.#onQuiet;
+    const { flow } = this.#pipeline;
+    const waits = (flow === 'connected' || flow === 'alone') && this.#around.nowMs() < untilMs;
+    if (waits && !(this.#devices.serveAll() && this.#pipeline.isIdle)) return;
+    this.#onQuiet = undefined;
+    end();
+  }
+
+  #finish(done: (history: History | undefined) => void): void {
+    this.#devices.end();
     const link = this.#link;
     const close = (): void => {
       this.#onLinkEnd = undefined;
       const history = this.#close();
       this.#around.pool.whenIdle(() => {
-        for (const device of this.#devices.splice(0)) device.close();
+        this.#devices.close();
+        this.#continuity?.end();
         done(history);
       });
     };
@@ -486,14 +491,8 @@ export class PrimarySide {
     // Removed when what it says is known to be on the disk in better words.
     this.#activity.close();
     if (this.#link !== undefined) this.dropLink(this.#link.number, 'the primary stops');
-    if (this.#journal instanceof Journal) {
-      const { base, set } = this.#journal;
-      let isSaved = false;
-      this.#orRefuse(this.#journal, (journal) => {
-        isSaved = journal.close();
-      });
-      return { base, set, isSaved };
-    }
+    const journalled = this.#journals.close();
+    if (journalled !== undefined) return journalled;
     return generation === undefined ? undefined : { base: generation, set: this.#recent.all() };
   }
 }

@@ -29,6 +29,12 @@ export class SecondarySide {
 
   expect(command: ExpectCommand): void {
     if (this.#link !== undefined) this.dropLink(this.#link.number);
+    if (command.isRestored) {
+      const reason = 'this copy is older than the primary knows it: it was restored from a backup or a snapshot';
+      this.#around.log('warn', `${reason}; everything is compared`);
+      this.#around.marker.set(reason, 'compare');
+      this.#around.changed();
+    }
     const { number } = (this.#link = { number: command.link, channel: undefined, applier: undefined });
     this.#listener.expect(Buffer.from(command.keys.cookie), (fd) => {
       if (this.#link?.number === number) this.#connected(command, fd);
@@ -36,7 +42,7 @@ export class SecondarySide {
   }
 
   #connected(command: ExpectCommand, fd: number): void {
-    const { epoll, store, boundary, marker, pool, settings, nowMs, changed, linkLost } = this.#around;
+    const { epoll, store, boundary, marker, pool, trash, settings, keeper, mark, nowMs, changed, linkLost } = this.#around;
     const { keys, link: number, async, generation } = command;
     const channel = new Channel(epoll, fd, {
       sendKey: Buffer.from(keys.sendKey),
@@ -54,8 +60,23 @@ export class SecondarySide {
       boundary,
       channel,
       marker,
+      keeper,
+      image: store.image,
       recent: this.#recent,
+      mark: {
+        connected: () => {
+          mark.connected(generation, Buffer.from(keys.cookie).toString('hex'));
+        },
+        begin: () => mark.begin(),
+        flushed: (number, isOnBoth) => {
+          mark.flushed(number, isOnBoth);
+        },
+        confirmed: () => {
+          mark.confirmed();
+        },
+      },
       pool,
+      trash,
       async,
       onVerified: (text) => {
         this.#verified(text);
@@ -107,13 +128,13 @@ export class SecondarySide {
   tick(): void {
     this.#listener.tick();
     this.#link?.channel?.tick();
-    this.#link?.applier?.tick();
   }
 
   /** Everything received is applied. Ends the link and the listener. @returns what is known of the difference from the last primary */
   leave(): History | undefined {
     if (this.#link !== undefined) this.#end();
     this.#listener.close();
+    this.#around.mark.settle();
     const history = this.#history;
     if (history === undefined || this.#around.marker.isSet) return undefined;
     const set = new DirtySet();

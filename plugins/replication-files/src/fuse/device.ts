@@ -5,10 +5,11 @@
 import * as sys from '../system/calls.js';
 import { EAGAIN, EINTR, ENODEV, ENOENT, ECONNABORTED, isDiskError } from '../system/errno.js';
 import type { Stat } from '../system/stat.js';
-import { OUT_HEADER_BYTES, REQUEST_BYTES_MAX, WRITE_BYTES_MAX } from './protocol.js';
+import { OUT_HEADER_BYTES, REQUEST_BYTES_MAX, SETXATTR_EXT, WRITE_BYTES_MAX, WRITEBACK_CACHE } from './protocol.js';
 
 /** Attributes and names stay valid in the kernel: nobody else changes the tree, and the kernel drops what it changes itself. */
 const VALID_SECONDS = 3600;
+const PAGE_BYTES = 4096;
 const ENTRY_BYTES = 128;
 const ATTR_OUT_BYTES = 104;
 
@@ -17,6 +18,16 @@ export class RequestBuffer {
   readonly bytes = Buffer.from(new ArrayBuffer(REQUEST_BYTES_MAX));
   readonly words = new Uint32Array(this.bytes.buffer, 0, 64);
   length = 0;
+
+  /**
+   * Every page of it is there before the kernel copies a request into it: when this process is killed just then, the kernel brings no page
+   * any more, and answers the application with EIO instead of sending the request again.
+   */
+  constructor() {
+    for (let at = 0; at < REQUEST_BYTES_MAX; at += PAGE_BYTES) this.bytes[at] = 0;
+    // It does not begin at a page.
+    this.bytes[REQUEST_BYTES_MAX - 1] = 0;
+  }
 
   get opcode(): number {
     return this.words[1] as number;
@@ -50,6 +61,8 @@ export class RequestBuffer {
 /** Whom to answer. */
 export interface ReplyTo {
   readonly device: FuseDevice;
+  /** Index of the replicated directory. */
+  readonly root: number;
   readonly uniqueLow: number;
   readonly uniqueHigh: number;
 }
@@ -59,8 +72,8 @@ export class FuseDevice {
   readonly root: number;
   readonly #out = Buffer.from(new ArrayBuffer(OUT_HEADER_BYTES + WRITE_BYTES_MAX));
   readonly #words = new Uint32Array(this.#out.buffer);
-  /** SETXATTR requests carry flags of their own; known since INIT. */
-  hasSetXattrFlags = false;
+  /** Known since INIT. */
+  #features = 0;
   /** Payload of the next reply. */
   readonly payload = this.#out.subarray(OUT_HEADER_BYTES);
   readonly #vector = sys.ioVector(this.payload, this.payload.length);
@@ -69,6 +82,21 @@ export class FuseDevice {
   constructor(fd: number, root: number) {
     this.fd = fd;
     this.root = root;
+  }
+
+  /** @param features of INIT, answered by this process or by its predecessor */
+  agree(features: number): void {
+    this.#features = features;
+  }
+
+  /** SETXATTR requests carry flags of their own. */
+  get hasSetXattrFlags(): boolean {
+    return (this.#features & SETXATTR_EXT) !== 0;
+  }
+
+  /** The kernel keeps what applications write, for a while. */
+  get writesBack(): boolean {
+    return (this.#features & WRITEBACK_CACHE) !== 0;
   }
 
   /** @returns true: a request was read; false: none waits; 'ended': unmounted or aborted */
@@ -86,7 +114,7 @@ export class FuseDevice {
   }
 
   replyTo(request: RequestBuffer): ReplyTo {
-    return { device: this, uniqueLow: request.words[2] as number, uniqueHigh: request.words[3] as number };
+    return { device: this, root: this.root, uniqueLow: request.words[2] as number, uniqueHigh: request.words[3] as number };
   }
 
   /** Asked before an error of the disk is answered. @returns true: it must not be */
@@ -170,6 +198,15 @@ export class FuseDevice {
     this.#attributes(w + 10, stat);
   }
 
+  /** The kernel sends every request again that has no answer. @returns 0 or -errno */
+  requestAgain(): number {
+    const notification = Buffer.alloc(OUT_HEADER_BYTES);
+    notification.writeUInt32LE(OUT_HEADER_BYTES, 0);
+    notification.writeUInt32LE(NOTIFY_RESEND, 4);
+    const outcome = sys.write(this.fd, notification, OUT_HEADER_BYTES);
+    return Math.min(outcome, 0);
+  }
+
   /** Reads into the payload without waiting for the disk. @returns as preadv2(2) */
   readCached(fd: number, offset: number, length: number, flags: number): number {
     this.#vector.writeUInt32LE(length, 8);
@@ -219,6 +256,7 @@ export class FuseDevice {
 }
 
 const FOPEN_KEEP_CACHE = 2;
+const NOTIFY_RESEND = 7;
 const NOTIFY_INVAL_INODE = 2;
 /** An offset below 0: the content is not concerned. */
 const ATTRIBUTES_ONLY = -1n;

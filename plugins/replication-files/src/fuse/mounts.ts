@@ -14,9 +14,12 @@ import * as sys from '../system/calls.js';
 import * as c from '../system/constants.js';
 import { EBUSY, EINVAL, ENOENT, errnoName } from '../system/errno.js';
 import { findHolders, mountsBelow, readMounts, type MountEntry } from './mount-table.js';
-import { WRITE_BYTES_MAX } from './protocol.js';
+import { WRITE_BYTES_MAX, type SyncMode } from './protocol.js';
 
 const RECORD_BLOCK_BYTES = 16 << 10;
+const WRITE_BACK_MAX_MS = 3000;
+/** Of the kernel's limit for all disks. Several such directories must leave room for the disks below: it is written there. */
+const DIRTY_PERCENT_MAX = 5;
 const STATVFS_BYTES = 112;
 const STATVFS_FLAGS_AT = 72;
 export const FUSE_TYPE = 'fuse.holdfast';
@@ -60,6 +63,25 @@ export class Mounts {
     }
     this.#recorded = [];
     this.#writeRecord();
+  }
+
+  /**
+   * Takes over what a killed process had mounted. Looks only at /proc: nobody serves the directories at this moment.
+   * @param covers over each directory, the first at the bottom
+   * @throws HoldfastError HF_REPLICATION_MOUNT
+   */
+  adopt(covers: readonly Cover['kind'][]): void {
+    this.#asides = this.#directories.map((_, index) => this.#asidePath(index));
+    this.#covers = covers.flatMap((kind) => this.#directories.map((directory) => ({ directory, kind })));
+    this.#recorded = readRecord(this.#recordPath);
+    const missing = this.#asides.find((aside) => stacked(aside) === 0) ?? this.strayed();
+    if (missing !== undefined) {
+      throw new HoldfastError('HF_REPLICATION_MOUNT', `${missing} is not mounted as the ended replicator had left it`, { path: missing });
+    }
+  }
+
+  #asidePath(index: number): string {
+    return join(this.#stateDirectory, 'backing', String(index));
   }
 
   /** @throws HoldfastError HF_REPLICATION_DIRECTORY_MISSING, HF_REPLICATION_SUBMOUNT */
@@ -109,7 +131,7 @@ export class Mounts {
   mountAside(): readonly string[] {
     if (this.#asides.length > 0) return this.#asides;
     for (const [index, directory] of this.#directories.entries()) {
-      const aside = join(this.#stateDirectory, 'backing', String(index));
+      const aside = this.#asidePath(index);
       mkdirSync(aside, { recursive: true, mode: 0o700 });
       this.#record(aside);
       this.#asides.push(aside);
@@ -148,14 +170,18 @@ export class Mounts {
     return fd;
   }
 
-  /** Lets the kernel read ahead as much as one request holds. Best-effort: only speed depends on it. */
-  raiseReadAhead(index: number): void {
+  /**
+   * Lets the kernel read ahead as much as one request holds, and keep more of what is to be written back than it trusts a FUSE with by
+   * itself (a hundredth of what it keeps for all disks). Best-effort: only speed depends on it.
+   */
+  tune(index: number, sync: SyncMode): void {
     const mount = topmost(this.#directories[index] as string);
     if (mount === undefined) return;
     try {
       writeFileSync(`/sys/class/bdi/${mount.device}/read_ahead_kb`, String(WRITE_BYTES_MAX / 1024));
+      if (sync === 'fsync') writeFileSync(`/sys/class/bdi/${mount.device}/max_ratio`, String(DIRTY_PERCENT_MAX));
     } catch {
-      // A container without a writable /sys: reads are slower.
+      // A container without a writable /sys: reads are slower, and what is written back too.
     }
   }
 
@@ -170,6 +196,18 @@ export class Mounts {
       call('make private', directory, sys.mount(null, path, null, c.MS_PRIVATE, null));
       call('make read-only', directory, sys.mount(null, path, null, c.MS_REMOUNT | c.MS_BIND | c.MS_RDONLY, null));
     }
+  }
+
+  /**
+   * Has the kernel send what applications have written and it still keeps. Best-effort, and only for a while: the answers are not waited
+   * for.
+   */
+  async writeBack(): Promise<void> {
+    const directories = this.#covers.filter(({ kind }) => kind === 'fuse').map(({ directory }) => directory);
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<void>((resolve) => (timer = setTimeout(resolve, WRITE_BACK_MAX_MS)));
+    await Promise.race([Promise.all(directories.map(writeBack)), deadline]);
+    clearTimeout(timer);
   }
 
   /**
@@ -257,6 +295,13 @@ function optionsOf(path: string): number {
   const outcome = sys.fstatvfs(fd, statvfs);
   sys.close(fd);
   return outcome < 0 ? 0 : Number(statvfs.readBigUInt64LE(STATVFS_FLAGS_AT)) & (c.MS_RDONLY | c.MS_NOSUID | c.MS_NODEV | c.MS_NOEXEC);
+}
+
+async function writeBack(directory: string): Promise<void> {
+  const fd = await sys.openWithoutBlocking(sys.cString(directory), c.O_RDONLY | c.O_DIRECTORY | c.O_CLOEXEC);
+  if (fd < 0) return;
+  await sys.syncfsWithoutBlocking(fd);
+  sys.close(fd);
 }
 
 function stacked(path: string): number {

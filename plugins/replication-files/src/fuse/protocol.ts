@@ -80,15 +80,20 @@ const DO_READDIRPLUS = 1 << 13;
 const READDIRPLUS_AUTO = 1 << 14;
 const ASYNC_DIO = 1 << 15;
 const PARALLEL_DIROPS = 1 << 18;
+export const WRITEBACK_CACHE = 1 << 16;
 const POSIX_ACL = 1 << 20;
 const ABORT_ERROR = 1 << 21;
 const MAX_PAGES = 1 << 22;
 const CACHE_SYMLINKS = 1 << 23;
 const HANDLE_KILLPRIV_V2 = 1 << 28;
 export const SETXATTR_EXT = 1 << 29;
+/** The second word of flags counts. */
+const INIT_EXT = 1 << 30;
+/** In the second word. */
+const HAS_RESEND = 1 << 7;
 /**
- * What is honoured. Not ATOMIC_O_TRUNC (the kernel then sends the truncation as SETATTR), no writeback cache (a write would be
- * acknowledged before the peer has it), no locks (they stay local). HANDLE_KILLPRIV_V2 because without it the kernel asks for file
+ * What is honoured. Not ATOMIC_O_TRUNC (the kernel then sends the truncation as SETATTR), no writeback cache unless it is asked for (a
+ * write is acknowledged before the peer has it), no locks (they stay local). HANDLE_KILLPRIV_V2 because without it the kernel asks for file
  * capabilities before every single write; setuid and setgid are then cleared here, where the kernel says so.
  */
 const WANTED =
@@ -104,7 +109,11 @@ const WANTED =
   MAX_PAGES |
   CACHE_SYMLINKS |
   HANDLE_KILLPRIV_V2 |
-  SETXATTR_EXT;
+  SETXATTR_EXT |
+  INIT_EXT;
+
+/** When the kernel sends what an application writes: at once, or on fsync, close and by itself after a while. */
+export type SyncMode = 'write' | 'fsync';
 
 const BACKGROUND_MAX = 64;
 export const INIT_REPLY_BYTES = 64;
@@ -115,20 +124,26 @@ export const INIT_REPLY_BYTES = 64;
  * @param out the reply's payload
  * @returns the features in use; undefined: kernel too old
  */
-export function answerInit(request: Buffer, out: Buffer): number | undefined {
+export function answerInit(request: Buffer, out: Buffer, sync: SyncMode): number | undefined {
   const major = request.readUInt32LE(40);
   const minor = request.readUInt32LE(44);
   if (major !== KERNEL_MAJOR || minor < KERNEL_MINOR_MIN) return undefined;
-  const features = request.readUInt32LE(52) & WANTED;
+  const features = request.readUInt32LE(52) & (sync === 'fsync' ? WANTED | WRITEBACK_CACHE : WANTED);
   out.fill(0, 0, INIT_REPLY_BYTES);
   out.writeUInt32LE(KERNEL_MAJOR, 0);
   out.writeUInt32LE(Math.min(minor, KERNEL_MINOR_MAX), 4);
   out.writeUInt32LE(WRITE_BYTES_MAX, 8); // max_readahead
   out.writeUInt32LE(features >>> 0, 12);
+  if (kernelResends(request)) out.writeUInt32LE(HAS_RESEND, 32);
   out.writeUInt16LE(BACKGROUND_MAX, 16);
   out.writeUInt16LE((BACKGROUND_MAX * 3) / 4, 18); // congestion threshold
   out.writeUInt32LE(WRITE_BYTES_MAX, 20);
   out.writeUInt32LE(1, 24); // time granularity, ns
   out.writeUInt16LE(WRITE_BYTES_MAX / 4096, 28); // max_pages
   return features;
+}
+
+/** Linux 6.9 and later: requests without an answer are sent again when the server asks for it. @param request the whole INIT request */
+export function kernelResends(request: Buffer): boolean {
+  return (request.readUInt32LE(52) & INIT_EXT) !== 0 && request.readUInt32LE(0) >= 60 && (request.readUInt32LE(56) & HAS_RESEND) !== 0;
 }

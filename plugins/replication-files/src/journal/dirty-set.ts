@@ -171,69 +171,122 @@ export class DirtySet implements TouchRecorder {
   }
 }
 
+/** Hears of all news of a recent set, to keep it where it survives this process. */
+export interface RecentMirror {
+  name(directory: Handle, directoryId: bigint, name: string): void;
+  /** All names of it. */
+  directory(directory: Handle, directoryId: bigint): void;
+  /** @param entry the object's entry as it is now @param end exclusive granule number of what is new; an empty range: attributes */
+  object(object: Handle, entry: DirtyObject, start: number, end: number): void;
+  cut(): void;
+  forgetPrevious(): void;
+  clear(): void;
+}
+
 /**
  * Everything modified since the last checkpoint, on both nodes: what may differ when one of them crashes. A checkpoint cuts the set in two
  * at the same point of the stream on both nodes; when both file systems are flushed the older part is forgotten.
  */
 export class RecentSet implements TouchRecorder {
+  /** Flushed here, perhaps not on the other node. */
+  #older = new DirtySet();
   #previous = new DirtySet();
   #current = new DirtySet();
+  readonly #mirror: RecentMirror | undefined;
+
+  constructor(mirror?: RecentMirror) {
+    this.#mirror = mirror;
+  }
 
   get isEmpty(): boolean {
-    return this.#previous.isEmpty && this.#current.isEmpty;
+    return this.#older.isEmpty && this.#previous.isEmpty && this.#current.isEmpty;
   }
 
   touchName(directory: Handle, directoryId: bigint, name: Uint8Array): boolean {
-    return this.#current.touchName(directory, directoryId, name);
+    const isNew = this.#current.touchName(directory, directoryId, name);
+    if (isNew) this.#mirror?.name(directory, directoryId, latin1(name));
+    return isNew;
   }
 
   touchData(object: Handle, offset: number, length: number, parent?: Handle, name?: Uint8Array): boolean {
-    return this.#current.touchData(object, offset, length, parent, name);
+    const isNew = this.#current.touchData(object, offset, length, parent, name);
+    if (isNew && this.#mirror !== undefined) {
+      const { start, end } = granulesOf(offset, length);
+      this.#mirror.object(object, this.#current.objects.get(object) as DirtyObject, start, end);
+    }
+    return isNew;
   }
 
   touchWhole(object: Handle, parent?: Handle, name?: Uint8Array): boolean {
-    return this.#current.touchWhole(object, parent, name);
+    const isNew = this.#current.touchWhole(object, parent, name);
+    if (isNew) this.#mirror?.object(object, this.#current.objects.get(object) as DirtyObject, 0, 0);
+    return isNew;
   }
 
   touchAttributes(object: Handle, parent?: Handle, name?: Uint8Array): boolean {
-    return this.#current.touchAttributes(object, parent, name);
+    const isNew = this.#current.touchAttributes(object, parent, name);
+    if (isNew) this.#mirror?.object(object, this.#current.objects.get(object) as DirtyObject, 0, 0);
+    return isNew;
   }
 
   /** Whether an object was modified: its times may still differ between the nodes. `name`: under which it is in `directory`. */
   isTouched(object: Handle, directory: Handle, name: string): boolean {
-    return [this.#previous, this.#current].some(
+    return [this.#older, this.#previous, this.#current].some(
       (set) => set.objects.has(object) || set.directories.has(object) || set.directories.get(directory)?.names.has(name) === true,
     );
-  }
-
-  /** Adds what may differ for another reason than a modification. */
-  merge(set: DirtySet): void {
-    this.#current.merge(set);
   }
 
   /** Starts a new part. @returns the part before the cut (with what an unfinished checkpoint left) */
   cut(): DirtySet {
     this.#previous.merge(this.#current);
     this.#current = new DirtySet();
+    this.#mirror?.cut();
     return this.#previous;
   }
 
   /** Both nodes have flushed what was before the cut. */
   forgetPrevious(): void {
     this.#previous = new DirtySet();
+    this.#mirror?.forgetPrevious();
+  }
+
+  /**
+   * As `forgetPrevious`, but one checkpoint later. A secondary performs what is on its way at the cut before the cut, the primary after
+   * it: there it is flushed, and gets its times, at the next checkpoint.
+   */
+  forgetOlder(): void {
+    this.#older = this.#previous;
+    this.#previous = new DirtySet();
   }
 
   /** Everything, as one set of its own. */
   all(): DirtySet {
     const all = new DirtySet();
+    all.merge(this.#older);
     all.merge(this.#previous);
     all.merge(this.#current);
     return all;
   }
 
   clear(): void {
+    this.#older = new DirtySet();
     this.#previous = new DirtySet();
     this.#current = new DirtySet();
+    this.#mirror?.clear();
+  }
+
+  /** Adds what may differ for another reason than a modification of this process. */
+  merge(known: DirtySet): void {
+    for (const [directory, { id, isWhole, names }] of known.directories) {
+      if (isWhole && this.#current.addDirectory(directory, id)) this.#mirror?.directory(directory, id);
+      for (const name of names) this.touchName(directory, id, Buffer.from(name, 'latin1'));
+    }
+    for (const [object, { whole, ranges, parent, name }] of known.objects) {
+      const at = [parent, name === undefined ? undefined : Buffer.from(name, 'latin1')] as const;
+      this.touchAttributes(object, ...at);
+      if (whole) this.touchWhole(object, ...at);
+      else for (const { start, end } of ranges) this.touchData(object, start * GRANULE_BYTES, (end - start) * GRANULE_BYTES, ...at);
+    }
   }
 }
 

@@ -21,9 +21,14 @@ const PING_INTERVAL_MS = 1000;
 const RECEIVE_BYTES = 2 * (RECORD_BYTES_MAX + RECORD_EXTRA_BYTES);
 /** Data of this size is sealed from where it lies and sent at once: the peer works on it while the next is sealed. */
 const UNCOPIED_BYTES_MIN = 32 << 10;
-/** Where records are made. A few are kept for further records; a larger record gets a buffer of its own. */
+/**
+ * Where records are made, in two sizes. Some are kept for further records: new memory for each record of 1 MiB, which the system must
+ * clear and map first, is a fifth of what a full synchronisation costs the primary.
+ */
 const ROOM_BYTES = 320 << 10;
+const LARGE_ROOM_BYTES = RECORD_BYTES_MAX + RECORD_EXTRA_BYTES;
 const SPARE_ROOMS_MAX = 8;
+const SPARE_LARGE_ROOMS_MAX = 4;
 
 /** What the owner of a channel sees; PING and PONG are the channel's own. */
 export type Delivered = Request | Answer | Extract<Lone, { kind: 'failed' }>;
@@ -53,6 +58,7 @@ export class Channel {
   #have = 0;
   #queue: { left: Buffer; readonly room: Buffer }[] = [];
   readonly #spareRooms: Buffer[] = [];
+  readonly #spareLargeRooms: Buffer[] = [];
   #queuedBytes = 0;
   #isWaitingToWrite = false;
   #isOpen = true;
@@ -148,8 +154,9 @@ export class Channel {
   /** @param data follows what was collected */
   #seal(data?: Buffer): void {
     const bytes = RECORD_EXTRA_BYTES + this.#batch.length + (data?.length ?? 0);
-    const spare = bytes <= ROOM_BYTES ? this.#spareRooms.pop() : undefined;
-    const room = spare ?? Buffer.from(new ArrayBuffer(Math.max(bytes, ROOM_BYTES)));
+    const isLarge = bytes > ROOM_BYTES;
+    const spare = (isLarge ? this.#spareLargeRooms : this.#spareRooms).pop();
+    const room = spare ?? Buffer.from(new ArrayBuffer(isLarge ? LARGE_ROOM_BYTES : ROOM_BYTES));
     const left = this.#sealer.seal(data === undefined ? [this.#batch.view()] : [this.#batch.view(), data], room);
     this.#batch.clear();
     this.#queue.push({ left, room });
@@ -167,12 +174,19 @@ export class Channel {
       if (outcome < 0) return this.#lost(linkLost(`sending failed: ${errnoName(outcome)}`));
       this.#queuedBytes -= outcome;
       if (outcome === record.left.length) {
-        if (record.room.length === ROOM_BYTES && this.#spareRooms.length < SPARE_ROOMS_MAX) this.#spareRooms.push(record.room);
+        this.#spare(record.room);
         sent += 1;
       } else record.left = record.left.subarray(outcome);
     }
     this.#queue.splice(0, sent);
     this.#wantWrite(this.#queue.length > 0);
+  }
+
+  /** What was made in it has been sent. */
+  #spare(room: Buffer): void {
+    if (room.length === LARGE_ROOM_BYTES) {
+      if (this.#spareLargeRooms.length < SPARE_LARGE_ROOMS_MAX) this.#spareLargeRooms.push(room);
+    } else if (this.#spareRooms.length < SPARE_ROOMS_MAX) this.#spareRooms.push(room);
   }
 
   #wantWrite(wanted: boolean): void {

@@ -1,4 +1,5 @@
 /** The two lines that open a link: HELLO from the primary, WELCOME or REFUSED from the secondary. Bounded JSON, every field checked. */
+import type { Mark } from '../journal/checkpoint-mark.js';
 import { WireError } from '../wire/bytes.js';
 
 export const GREETING_BYTES_MAX = 4096;
@@ -17,6 +18,8 @@ export interface Hello {
   readonly roots: readonly string[];
   /** Digest of what is excluded in each of them: both nodes must mean the same. */
   readonly exclusions: string;
+  /** How far the checkpoints of the last session had come; absent: not known. */
+  readonly mark?: Mark;
 }
 
 export type RefusalCode = 'deposed' | 'version' | 'module' | 'roots' | 'exclusions' | 'busy';
@@ -32,7 +35,7 @@ export function encodeGreeting(value: Hello | Reply): string {
 /** @throws WireError */
 export function decodeHello(line: string): Hello {
   const fields = fieldsOf(line);
-  const { protocol, module, node, epoch, generation, async, mode, roots, exclusions } = fields;
+  const { protocol, module, node, epoch, generation, async, mode, roots, exclusions, mark } = fields;
   if (
     isCount(protocol) &&
     isText(module, 255) &&
@@ -46,9 +49,10 @@ export function decodeHello(line: string): Hello {
     roots.length > 0 &&
     roots.length <= 255 &&
     roots.every((root): root is string => isText(root, 4095)) &&
-    isText(exclusions, 64)
+    isText(exclusions, 64) &&
+    (mark === undefined || isMark(mark))
   ) {
-    return { protocol, module, node, epoch, generation, async, mode, roots, exclusions };
+    return { protocol, module, node, epoch, generation, async, mode, roots, exclusions, ...(mark === undefined ? {} : { mark }) };
   }
   throw new WireError('a HELLO with missing or wrong fields');
 }
@@ -72,6 +76,12 @@ function fieldsOf(line: string): Record<string, unknown> {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new WireError('a greeting that is no object');
   return value as Record<string, unknown>;
+}
+
+function isMark(value: unknown): value is Mark {
+  if (typeof value !== 'object' || value === null) return false;
+  const { generation, session, number, confirmed } = value as Record<string, unknown>;
+  return isText(generation, 32) && isText(session, 128) && isCount(number) && isCount(confirmed);
 }
 
 function isCount(value: unknown): value is number {

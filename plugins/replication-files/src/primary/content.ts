@@ -2,12 +2,13 @@
 import type { ReplyTo } from '../fuse/device.js';
 import * as fuse from '../fuse/protocol.js';
 import type { TouchRecorder } from '../journal/dirty-set.js';
-import type { AttributeChange } from '../store/store.js';
+import { mtimeOf } from '../secondary/times.js';
+import type { AttributeChange, Store } from '../store/store.js';
 import { SEEK_SET, UTIME_OMIT } from '../system/constants.js';
 import { EFBIG } from '../system/errno.js';
 import type { TimeSpec } from '../wire/messages.js';
 import { touchObject, type LiveBody, type Modification, type Trees } from './modification.js';
-import type { Node } from './node-table.js';
+import type { Node } from './node.js';
 
 /** Every file system takes a file of this size. */
 const LARGE_BYTES = 2 ** 31;
@@ -46,6 +47,18 @@ export abstract class ObjectModification implements Modification {
     this.to.device.replyError(this.to, errno);
   }
 
+  /**
+   * A kernel that writes back knows when the application has written, and tells it where that differs from what it was told last: the
+   * time at which content comes from the kernel is not to be seen, not even when it is the only later one.
+   */
+  protected keepingTimes(store: Store, change: () => number): number {
+    const isKept = this.to.device.writesBack && store.attributes(this.node.handle) >= 0;
+    const times = isKept ? timesBuffer(undefined, mtimeOf(store.stat)) : undefined;
+    const outcome = change();
+    if (times !== undefined && outcome >= 0) store.setAttributes(this.node.handle, { times });
+    return outcome;
+  }
+
   abstract body(): LiveBody;
   abstract apply(trees: Trees): number;
   abstract touch(recorder: TouchRecorder): void;
@@ -53,6 +66,7 @@ export abstract class ObjectModification implements Modification {
 }
 
 export class WriteModification extends ObjectModification {
+  readonly isPartialWhenFailed = true;
   readonly #offset: number;
   readonly #data: Buffer;
   readonly #release: (() => void) | undefined;
@@ -77,7 +91,7 @@ export class WriteModification extends ObjectModification {
   }
 
   apply({ store }: Trees): number {
-    const outcome = store.write(this.node.handle, this.#offset, this.#data);
+    const outcome = this.keepingTimes(store, () => store.write(this.node.handle, this.#offset, this.#data));
     return outcome < 0 ? outcome : 0;
   }
 
@@ -96,6 +110,7 @@ export class WriteModification extends ObjectModification {
 }
 
 export class FallocateModification extends ObjectModification {
+  readonly isPartialWhenFailed = true;
   readonly #mode: number;
   readonly #offset: number;
   readonly #length: number;
@@ -112,7 +127,7 @@ export class FallocateModification extends ObjectModification {
   }
 
   apply({ store }: Trees): number {
-    return store.fallocate(this.node.handle, this.#mode, this.#offset, this.#length);
+    return this.keepingTimes(store, () => store.fallocate(this.node.handle, this.#mode, this.#offset, this.#length));
   }
 
   touch(recorder: TouchRecorder): void {

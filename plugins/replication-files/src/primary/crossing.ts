@@ -16,7 +16,7 @@ import { EEXIST, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV } from '../sys
 import type { ReplyTo } from '../fuse/device.js';
 import type { LiveBody, Staged, Trees } from './modification.js';
 import { checkDirectory, ensureIds, NameModification, Victim } from './namespace.js';
-import type { Node } from './node-table.js';
+import type { Node } from './node.js';
 import { isEmpty, renameKind, type RenameKind } from './rename-kind.js';
 
 /** Larger files come in by a repair of the peer: while one is staged, all other modifications wait. */

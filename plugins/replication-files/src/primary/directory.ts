@@ -3,7 +3,7 @@ import type { FuseDevice, RequestBuffer } from '../fuse/device.js';
 import { WRITE_BYTES_MAX } from '../fuse/protocol.js';
 import { RESERVED_NAME } from '../store/store.js';
 import type { Trees } from './modification.js';
-import type { Node } from './node-table.js';
+import type { Node } from './node.js';
 
 const ENTRY_BYTES = 128;
 /** `fuse_dirent` before its name: ino, offset, name length, type. */

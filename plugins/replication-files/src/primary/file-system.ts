@@ -2,6 +2,7 @@
  * Serves the kernel's requests: what only reads is answered from the backing tree, what modifies goes through the pipeline. Opening needs
  * no message at all: objects are addressed by node, and permissions are checked by the kernel (default_permissions).
  */
+import { isRepeated, type Continuity } from '../continuity/continuity.js';
 import type { Pool } from '../data/pool.js';
 import { RequestBuffer, type FuseDevice, type ReplyTo } from '../fuse/device.js';
 import * as fuse from '../fuse/protocol.js';
@@ -11,11 +12,13 @@ import { EAGAIN, EFBIG, EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOSYS, EOPNOTSUPP, E
 import { secondsOf } from '../secondary/times.js';
 import type { TimeSpec } from '../wire/messages.js';
 import { AttributeModification, EPOCH, FallocateModification, WriteModification } from './content.js';
+import { Copies } from './copies.js';
 import { CrossingModification } from './crossing.js';
 import { fillDirectory } from './directory.js';
 import type { Trees } from './modification.js';
-import { CreateModification, CreateUnnamedModification, LinkModification, RemoveModification, RenameModification } from './namespace.js';
-import type { Node } from './node-table.js';
+import { CreateModification, CreateUnnamedModification } from './creation.js';
+import { LinkModification, RemoveModification, RenameModification } from './namespace.js';
+import type { Node } from './node.js';
 import type { Pipeline } from './pipeline.js';
 import { renameKind } from './rename-kind.js';
 import { PrivilegeModification, withoutPrivileges } from './privileges.js';
@@ -49,13 +52,18 @@ export class FileSystem {
   readonly #trees: Trees;
   readonly #pipeline: Pipeline;
   readonly #pool: Pool;
+  readonly #continuity: Continuity | undefined;
+  readonly #sync: fuse.SyncMode;
+  readonly #copies = new Copies(COPY_BYTES_MAX);
   readonly #freeBuffers: RequestBuffer[] = [];
   readonly #statvfs = Buffer.alloc(STATVFS_BYTES);
   #buffer = new RequestBuffer();
   #buffersInUse = 0;
   #onBufferFree: () => void = () => undefined;
 
-  constructor(trees: Trees, pipeline: Pipeline, pool: Pool) {
+  constructor(trees: Trees, pipeline: Pipeline, pool: Pool, continuity: Continuity | undefined, sync: fuse.SyncMode) {
+    this.#sync = sync;
+    this.#continuity = continuity;
     this.#trees = trees;
     this.#pipeline = pipeline;
     this.#pool = pool;
@@ -80,6 +88,7 @@ export class FileSystem {
 
   #dispatch(device: FuseDevice, request: RequestBuffer): void {
     const to = device.replyTo(request);
+    if (isRepeated(to)) this.#trees.nodes.servedBefore(to);
     switch (request.opcode as Opcode) {
       case Opcode.Init:
         return this.#init(device, to, request);
@@ -110,10 +119,10 @@ export class FileSystem {
         );
       case Opcode.ReadDir:
       case Opcode.ReadDirPlus:
-        return this.#number(
-          to,
-          fillDirectory(this.#trees, device, this.#node(device, request), request, request.opcode === Opcode.ReadDirPlus),
-        );
+        this.#trees.nodes.serving(to);
+        this.#number(to, fillDirectory(this.#trees, device, this.#node(device, request), request, request.opcode === Opcode.ReadDirPlus));
+        this.#pipeline.answered();
+        return;
       case Opcode.StatFs:
         return this.#statfs(device, to);
       case Opcode.LSeek:
@@ -180,8 +189,12 @@ export class FileSystem {
   }
 
   #init(device: FuseDevice, to: ReplyTo, request: RequestBuffer): void {
-    const features = fuse.answerInit(request.bytes, device.payload);
-    device.hasSetXattrFlags = ((features ?? 0) & fuse.SETXATTR_EXT) !== 0;
+    const features = fuse.answerInit(request.bytes, device.payload, this.#sync);
+    device.agree(features ?? 0);
+    if (this.#continuity !== undefined) {
+      if (fuse.kernelResends(request.bytes)) this.#continuity.memory.kernelResends();
+      this.#continuity.memory.fuseFeatures = features ?? 0;
+    }
     if (features === undefined) device.replyError(to, EIO);
     else device.reply(to, fuse.INIT_REPLY_BYTES);
   }
@@ -212,8 +225,10 @@ export class FileSystem {
     if (handle === -ENOENT) device.replyNoEntry(to);
     else if (typeof handle === 'number') device.replyError(to, -handle);
     else {
+      nodes.serving(to);
       const node = nodes.meet(parent, name, handle);
       device.replyEntry(to, node.nodeId, node.generation, store.stat);
+      this.#pipeline.answered();
     }
   }
 
@@ -264,12 +279,10 @@ export class FileSystem {
       const mode = this.#clearedMode(node, request);
       if (mode !== undefined) this.#pipeline.submit(new PrivilegeModification(to, node, mode));
     }
-    if (length <= COPY_BYTES_MAX) {
-      const kept = this.#pipeline.flow === 'alone' ? undefined : Buffer.from(data);
-      if (kept !== undefined) {
-        this.#pipeline.submit(new WriteModification(to, node, offset, kept, undefined));
-        return;
-      }
+    if (length <= COPY_BYTES_MAX && this.#pipeline.flow !== 'alone') {
+      const { copy, release } = this.#copies.take(data);
+      this.#pipeline.submit(new WriteModification(to, node, offset, copy, release));
+      return;
     }
     this.#buffersInUse += 1;
     this.#buffer = this.#freeBuffers.pop() ?? new RequestBuffer();
@@ -307,6 +320,12 @@ export class FileSystem {
   }
 
   #seek(device: FuseDevice, to: ReplyTo, request: RequestBuffer): void {
+    // The kernel does not look at what it has not sent yet: it would be a hole, and a copy of the file would lack it. Without an answer
+    // everything up to the end of the file counts as data.
+    if (device.writesBack) {
+      device.replyError(to, ENOSYS);
+      return;
+    }
     const outcome = this.#trees.store.seek(this.#node(device, request).handle, request.long(48), request.word(56));
     if (outcome >= 0) device.payload.writeBigUInt64LE(BigInt(outcome), 0);
     this.#number(to, outcome < 0 ? outcome : 8);
@@ -384,7 +403,13 @@ export class FileSystem {
     else if (!RENAME_FLAGS.includes(flags)) device.replyError(to, EINVAL);
     else if (this.#trees.store.isReserved(newParent.handle, newName)) device.replyError(to, EPERM);
     else {
-      const kind = renameKind(this.#trees, { directory: parent.handle, name }, { directory: newParent.handle, name: newName }, flags);
+      // What was begun before counts for a request that comes again: afterwards the names say something else.
+      const wasPlain = isRepeated(to) && this.#trees.nodes.movedBefore(to) !== undefined;
+      const [from, target] = [
+        { directory: parent.handle, name },
+        { directory: newParent.handle, name: newName },
+      ];
+      const kind = wasPlain ? 'same' : renameKind(this.#trees, from, target, flags);
       this.#pipeline.submit(
         kind === 'same'
           ? new RenameModification(to, parent, name, newParent, newName, flags, { uid: request.uid, gid: request.gid })

@@ -8,7 +8,8 @@ import type { TouchRecorder } from '../journal/dirty-set.js';
 import type { Handle } from '../store/handle.js';
 import type { Store } from '../store/store.js';
 import type { LiveRequest } from '../wire/messages.js';
-import type { Node, NodeTable } from './node-table.js';
+import type { Node } from './node.js';
+import type { NodeTable } from './node-table.js';
 
 type WithoutSeq<T> = T extends unknown ? Omit<T, 'seq'> : never;
 /** A live request whose sequence number the sender of the link gives. */
@@ -34,6 +35,8 @@ export interface Modification {
   prepare(trees: Trees): number;
   /** Concerns only objects without a name, or excluded ones: the peer is not told. Valid after `prepare`, may change while it waits. */
   readonly isLocal: boolean;
+  /** When it fails, a part of it may have been done: how much, is not the same on both nodes. */
+  readonly isPartialWhenFailed?: boolean;
   /** Why the peer cannot be told by a request: it is repaired from this node's truth. Valid after `prepare`. */
   readonly needsRepair?: string | undefined;
   /** What must be sent before the request, when everything that came earlier is done. Valid after `prepare`. */
@@ -59,6 +62,6 @@ export interface Modification {
 /** A name under which an object can be found: a hint for the journal. */
 export function touchObject(node: Node, touch: (parent: string | undefined, name: Buffer | undefined) => void): void {
   if (node.isExcluded) return;
-  const known = node.names.at(-1);
+  const known = node.lastName;
   touch(known?.parent.handle, known?.name);
 }

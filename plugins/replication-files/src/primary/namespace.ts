@@ -1,14 +1,15 @@
 /** Modifications of directories: new names, names that go, names that move. */
+import type { Boundary } from '../boundary/boundary.js';
+import { isRepeated } from '../continuity/continuity.js';
 import type { ReplyTo } from '../fuse/device.js';
 import type { TouchRecorder } from '../journal/dirty-set.js';
-import type { Boundary } from '../boundary/boundary.js';
 import { isDirectory, type Handle } from '../store/handle.js';
-import { EXCLUDED_ID, newObjectId } from '../store/object-id.js';
-import type { NewObject, Whiteout } from '../store/store.js';
-import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT, S_IFDIR, S_IFMT } from '../system/constants.js';
-import { ENOENT, ENOTEMPTY, EPERM, ESTALE, EXDEV } from '../system/errno.js';
+import { EXCLUDED_ID } from '../store/object-id.js';
+import type { Whiteout } from '../store/store.js';
+import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from '../system/constants.js';
+import { EEXIST, ENOENT, ENOTEMPTY, EPERM, EXDEV } from '../system/errno.js';
 import type { LiveBody, Modification, Trees } from './modification.js';
-import type { Node } from './node-table.js';
+import type { Node } from './node.js';
 import { isEmpty, renameKind } from './rename-kind.js';
 
 export abstract class NameModification implements Modification {
@@ -16,6 +17,8 @@ export abstract class NameModification implements Modification {
   protected readonly parent: Node;
   protected readonly name: Buffer;
   concerns: readonly Node[] = [];
+  /** A request that came again, and that was carried out before: the peer need not hear of it, and it was named. */
+  protected isDone = false;
   #boundary: Boundary | undefined;
 
   constructor(to: ReplyTo, parent: Node, name: Buffer) {
@@ -39,6 +42,10 @@ export abstract class NameModification implements Modification {
   }
 
   get isLocal(): boolean {
+    return this.isDone || this.isOutside;
+  }
+
+  protected get isOutside(): boolean {
     return this.#boundary?.excludes(this.parent.handle, this.name, this.isOfDirectory) ?? false;
   }
 
@@ -61,99 +68,6 @@ export abstract class NameModification implements Modification {
   abstract apply(trees: Trees): number;
 }
 
-export class CreateModification extends NameModification {
-  protected readonly object: NewObject;
-  readonly #opens: boolean;
-  protected node: Node | undefined;
-
-  /** @param opens the request was CREATE: the answer carries an open file too */
-  constructor(to: ReplyTo, parent: Node, name: Buffer, object: Omit<NewObject, 'id'>, opens: boolean) {
-    super(to, parent, name);
-    this.object = { ...object, id: newObjectId() };
-    this.#opens = opens;
-  }
-
-  protected get isOfDirectory(): boolean {
-    return (this.object.mode & S_IFMT) === S_IFDIR;
-  }
-
-  override prepare(trees: Trees): number {
-    this.concerns = [this.parent];
-    return super.prepare(trees);
-  }
-
-  body(): LiveBody {
-    const { mode, uid, gid, rdev, target, id } = this.object;
-    return { kind: 'create', parent: this.parent.id, name: this.name, object: id, mode, uid, gid, rdev, target: target ?? NOTHING };
-  }
-
-  /** Session in which the peer created it too; 0: it did not. */
-  createdInSession = 0;
-
-  apply({ store, nodes }: Trees): number {
-    const isExcluded = this.isLocal;
-    const handle = store.create(this.parent.handle, this.name, isExcluded ? { ...this.object, id: EXCLUDED_ID } : this.object);
-    if (typeof handle === 'number') return handle;
-    const node = nodes.meet(this.parent, this.name, handle);
-    this.node = isExcluded ? node : this.known(node);
-    if (!isExcluded) nodes.follower?.created(node);
-    return 0;
-  }
-
-  override touch(recorder: TouchRecorder): void {
-    super.touch(recorder);
-    // Its times are those of this node until a checkpoint: a resync before that must look at it, also when the peer has the object.
-    if (this.node !== undefined) recorder.touchAttributes(this.node.handle, this.parent.handle, this.name);
-  }
-
-  protected known(node: Node): Node {
-    node.id = this.object.id;
-    node.introducedIn = this.createdInSession;
-    return node;
-  }
-
-  override reply({ store }: Trees): void {
-    const node = this.node as Node;
-    // `store.stat` was filled by the creation, but the journal may have used it since.
-    if (store.attributes(node.handle) < 0) {
-      this.to.device.replyError(this.to, ESTALE);
-      return;
-    }
-    if (this.#opens) this.to.device.replyCreated(this.to, node.nodeId, node.generation, store.stat);
-    else this.to.device.replyEntry(this.to, node.nodeId, node.generation, store.stat);
-  }
-}
-
-/** O_TMPFILE: the peer makes an object without a name too, so that what is written to it is there when it gets one. */
-export class CreateUnnamedModification extends CreateModification {
-  constructor(to: ReplyTo, parent: Node, object: Omit<NewObject, 'id'>) {
-    super(to, parent, NOTHING, object, true);
-  }
-
-  override body(): LiveBody {
-    const { mode, uid, gid, rdev, id } = this.object;
-    return { kind: 'create-unnamed', parent: this.parent.id, object: id, mode, uid, gid, rdev, target: NOTHING };
-  }
-
-  /** It has no name that could be excluded. */
-  override get isLocal(): boolean {
-    return this.parent.isExcluded;
-  }
-
-  override apply({ store, nodes }: Trees): number {
-    const isExcluded = this.isLocal;
-    const handle = store.createUnnamed(this.parent.handle, isExcluded ? { ...this.object, id: EXCLUDED_ID } : this.object);
-    if (typeof handle === 'number') return handle;
-    const node = nodes.meetUnnamed(handle);
-    this.node = isExcluded ? node : this.known(node);
-    return 0;
-  }
-
-  override touch(): void {
-    // Nothing of it outlives a crash of either node.
-  }
-}
-
 export class LinkModification extends NameModification {
   readonly #object: Node;
 
@@ -172,7 +86,7 @@ export class LinkModification extends NameModification {
     if (outcome < 0) return -outcome;
     // One file on both sides of the boundary would be replicated and not.
     const isOutside = trees.boundary.excludes(this.parent.handle, this.name, false);
-    if (!this.#object.unnamed && this.#object.isExcluded !== isOutside) return EXDEV;
+    if (!this.#object.unnamed && this.#object.isExcluded !== isOutside && !this.#isThere(trees)) return EXDEV;
     this.concerns = [this.parent, this.#object];
     // `touch` names the directories of all its names by id.
     const failed = ensureIds(trees, [this.#object, ...this.#object.names.map(({ parent }) => parent)]);
@@ -183,18 +97,26 @@ export class LinkModification extends NameModification {
     return { kind: 'link', object: this.#object.id, parent: this.parent.id, name: this.name };
   }
 
-  apply({ store, nodes }: Trees): number {
-    const outcome = store.link(this.#object.handle, this.parent.handle, this.name);
+  /** The first attempt of a request that came again has made the name. */
+  #isThere({ store }: Trees): boolean {
+    return isRepeated(this.to) && store.lookup(this.parent.handle, this.name) === this.#object.handle;
+  }
+
+  apply(trees: Trees): number {
+    const { store, nodes } = trees;
+    let outcome = store.link(this.#object.handle, this.parent.handle, this.name);
+    if (outcome === -EEXIST && this.#isThere(trees)) outcome = 0;
     if (outcome < 0) return outcome;
-    if (this.#object.unnamed && this.isLocal) {
+    if ((this.#object.unnamed || isRepeated(this.to)) && this.isLocal) {
       // The peer made it too, and will not hear of its name.
       nodes.onUnnamedGone(this.#object);
       store.writeId(this.#object.handle, EXCLUDED_ID);
       this.#object.id = 0n;
       this.#object.introducedIn = 0;
     }
-    nodes.named(this.#object);
+    // The name first: a successor must not find an object that has neither a name nor a keeper.
     nodes.meet(this.parent, this.name, this.#object.handle);
+    nodes.named(this.#object);
     if (!this.isLocal) nodes.follower?.moved(this.#object);
     return outcome;
   }
@@ -223,6 +145,7 @@ export class Victim {
     this.handle = handle;
     this.node = trees.nodes.find(handle);
     this.isLast = isDirectory(handle) || trees.store.stat.nlink <= 1;
+    if (this.isLast) trees.store.lastCloses.expect(handle, trees.store.stat);
     // From now on it is modified locally only: the peer, which hears of the removal first, no longer has it.
     if (this.isLast && this.node !== undefined) trees.nodes.makeOrphan(this.node);
   }
@@ -260,6 +183,10 @@ export class RemoveModification extends NameModification {
     const refused = this.prepareName(trees, true);
     if (refused !== 0) return refused;
     const handle = trees.store.lookup(this.parent.handle, this.name);
+    if (handle === -ENOENT && isRepeated(this.to)) {
+      this.isDone = true;
+      return 0;
+    }
     if (typeof handle === 'number') return -handle;
     if (trees.store.stat.isFixed) return EPERM;
     // What is in it may be excluded: the peer would not see that it must not go.
@@ -277,6 +204,10 @@ export class RemoveModification extends NameModification {
 
   apply(trees: Trees): number {
     const { store } = trees;
+    if (this.isDone) {
+      trees.nodes.removeNameAnywhere(this.parent, this.name);
+      return 0;
+    }
     const outcome = this.#isDirectory ? store.rmdir(this.parent.handle, this.name) : store.unlink(this.parent.handle, this.name);
     if (outcome >= 0) this.#victim?.gone(trees, this.parent, this.name);
     return outcome;
@@ -298,13 +229,13 @@ export class RenameModification extends NameModification {
   #isNothing = false;
   /** Of the boundary, when it was looked at. */
   #version = 0;
-  readonly #whiteout: Whiteout;
+  #whiteout: Whiteout;
   #left: Handle | undefined;
 
   /** @param owner of the whiteout that is left, if `flags` say so */
   constructor(to: ReplyTo, parent: Node, name: Buffer, newParent: Node, newName: Buffer, flags: number, owner: Omit<Whiteout, 'id'>) {
     super(to, parent, name);
-    this.#whiteout = { ...owner, id: newObjectId() };
+    this.#whiteout = { ...owner, id: 0n };
     this.#newParent = newParent;
     this.#newName = Buffer.from(newName);
     this.#flags = flags;
@@ -314,6 +245,8 @@ export class RenameModification extends NameModification {
     const refused = this.prepareName(trees, true) || checkDirectory(trees, this.#newParent, this.#newName, true);
     if (refused !== 0) return refused;
     const { store, nodes } = trees;
+    this.#whiteout = { ...this.#whiteout, id: nodes.newId(this.to) };
+    if (isRepeated(this.to) && this.#wasDone(trees)) return 0;
     const moved = store.lookup(this.parent.handle, this.name);
     if (typeof moved === 'number') return -moved;
     if (store.stat.isFixed) return EPERM;
@@ -340,6 +273,37 @@ export class RenameModification extends NameModification {
     return ensureIds(trees, concerns);
   }
 
+  /** Something has the old name afterwards too: only what was written down before tells whether it was carried out. */
+  get #leavesOldName(): boolean {
+    return (this.#flags & ~RENAME_NOREPLACE) !== 0;
+  }
+
+  /** The directories are locked until the request is answered: nobody else can have changed these names. */
+  #wasDone({ store, nodes }: Trees): boolean {
+    const atOldName = store.lookup(this.parent.handle, this.name);
+    const atNewName = store.lookup(this.#newParent.handle, this.#newName);
+    if (typeof atNewName === 'number') return false;
+    if (this.#leavesOldName ? nodes.movedBefore(this.to) !== atNewName : atOldName !== -ENOENT) return false;
+    this.isDone = true;
+    this.#movedHandle = atNewName;
+    this.#moved = nodes.find(atNewName);
+    if (typeof atOldName !== 'number') this.#exchanged = nodes.find(atOldName);
+    return true;
+  }
+
+  /** A whiteout that a killed process has left may lack its owner and its id: it is finished, and named again. */
+  override get isLocal(): boolean {
+    return this.isOutside || (this.isDone && !this.#isUnfinished);
+  }
+
+  get needsRepair(): string | undefined {
+    return this.#isUnfinished ? 'a whiteout of the replicator that has ended is finished' : undefined;
+  }
+
+  get #isUnfinished(): boolean {
+    return this.isDone && (this.#flags & RENAME_WHITEOUT) !== 0 && !this.isOutside;
+  }
+
   body(): LiveBody {
     const flags = this.#flags & ~RENAME_WHITEOUT;
     const names = { parent: this.parent.id, name: this.name, newParent: this.#newParent.id, newName: this.#newName, flags };
@@ -359,8 +323,10 @@ export class RenameModification extends NameModification {
 
   apply(trees: Trees): number {
     const { nodes } = trees;
+    if (this.isDone) return this.#doneBefore(trees);
     // A directory above was moved while this waited.
     if (this.#version !== trees.boundary.version && this.#crosses(trees)) return -EXDEV;
+    if (this.#leavesOldName) nodes.exchanges(this.to, this.#movedHandle);
     const outcome = this.#move(trees);
     if (outcome < 0 || this.#isNothing) return outcome;
     this.#replaced?.gone(trees, this.#newParent, this.#newName);
@@ -373,11 +339,30 @@ export class RenameModification extends NameModification {
     return outcome;
   }
 
+  #doneBefore(trees: Trees): number {
+    const { nodes, boundary } = trees;
+    if (this.#moved !== undefined) nodes.addName(this.#moved, this.#newParent, this.#newName);
+    if (this.#exchanged !== undefined) nodes.addName(this.#exchanged, this.parent, this.name);
+    nodes.removeNameAnywhere(this.#newParent, this.#newName, this.#moved);
+    nodes.removeNameAnywhere(this.parent, this.name, this.#exchanged);
+    if (this.isOfDirectory && boundary.applies(this.#movedHandle)) {
+      boundary.moved(this.#movedHandle);
+      nodes.judgeAll();
+    }
+    return (this.#flags & RENAME_WHITEOUT) === 0
+      ? 0
+      : this.#leave(trees.store.labelWhiteout(this.parent.handle, this.name, this.#whiteout));
+  }
+
   #move({ store }: Trees): number {
     const { handle: from } = this.parent;
     const { handle: to } = this.#newParent;
     if ((this.#flags & RENAME_WHITEOUT) === 0) return store.rename(from, this.name, to, this.#newName, this.#flags);
     const left = store.whiteout(from, this.name, to, this.#newName, this.#flags & ~RENAME_WHITEOUT, this.#whiteout);
+    return this.#leave(left);
+  }
+
+  #leave(left: Handle | number): number {
     if (typeof left === 'number') return left;
     this.#left = left;
     return 0;
@@ -396,8 +381,6 @@ export class RenameModification extends NameModification {
     this.#replaced?.stays(trees);
   }
 }
-
-const NOTHING = Buffer.alloc(0);
 
 /** @param loses a name of it goes @returns 0 or the errno for the application */
 export function checkDirectory(trees: Trees, parent: Node, name: Buffer, loses: boolean): number {

@@ -6,58 +6,23 @@
  * - `holding`: the link was lost; modifications and fsyncs wait. What was sent but not acknowledged waits too, in front.
  * - `refusing`: everything is answered with EIO.
  *
+ * While the agent is silent nothing is answered, whatever the flow: it hangs, and the peer may take over.
+ *
  * One queue holds what cannot be finished at once. Its order is the order of the requests; only fsync and reads pass by.
  */
 import { messageOf } from '@holdfast/sdk';
 import type { ReplyTo } from '../fuse/device.js';
 import type { TouchRecorder } from '../journal/dirty-set.js';
-import { isDirectory, type Handle } from '../store/handle.js';
-import { EIO, EROFS, ESTALE, isDiskError } from '../system/errno.js';
-import { CreateModification } from './namespace.js';
-import type { LiveBody, Modification, Trees } from './modification.js';
-import type { Node } from './node-table.js';
+import { isDirectory } from '../store/handle.js';
+import { EIO, EROFS, ESTALE, isDiskError, isFull } from '../system/errno.js';
+import { CreateModification } from './creation.js';
+import type { Modification, Trees } from './modification.js';
+import type { Node } from './node.js';
+import type { PeerRequests, PipelineSurroundings } from './pipeline-surroundings.js';
+import { piecesOf } from './pieces.js';
 import { STAGING_BYTES_MAX, stagingRequests } from './staging.js';
 
-/** Larger writes are sent in pieces of this size. */
-const PIECE_BYTES_MAX = 256 << 10;
-
 export type Flow = 'alone' | 'connected' | 'holding' | 'refusing';
-
-/** Requests to the peer, in order; `answered` gets 0 or a positive errno, unless the link is lost first. */
-export interface PeerRequests {
-  request(body: LiveBody, answered: (errno: number) => void): void;
-}
-
-/** What the pipeline needs around it. */
-export interface Surroundings {
-  /** Journal (alone) or recent set (connected). */
-  recorder(): TouchRecorder;
-  /** Makes the journal's news reach its file: before anything is answered. */
-  flushJournal(): void;
-  /** Writes down what may reach a disk, before it does; `resume` is called when more of it is durable. */
-  activity(): Coverage | undefined;
-  /** False while a resync freezes the tree; `resume` is called when it is over. */
-  admits(): boolean;
-  /**
-   * The nodes differ in what the recorder names, or an object cannot be named to the peer: to be repaired from the local truth. Must call
-   * `goAlone({ awaitAnswers: true })`, or `hold`, before it returns, and `thaw` when the peer knows durably that it is behind.
-   */
-  diverged(reason: string): void;
-  /** fdatasync or fsync of one object on a pool thread, and of the journal if it has news. */
-  syncLocally(handle: Handle, isDatasync: boolean, done: (outcome: number) => void): void;
-  /** The local disk fails where the peer's does not: to be ended, without an answer. */
-  diskFailed(errno: number): void;
-  /** The peer could not make something durable. */
-  peerFailed(reason: string): void;
-}
-
-/** The activity log, as the pipeline uses it. */
-export interface Coverage {
-  cover(touch: (recorder: TouchRecorder) => void): number;
-  isDurable(need: number): boolean;
-  pin(): number;
-  unpin(period: number): boolean;
-}
 
 interface Entry {
   readonly modification: Modification;
@@ -83,7 +48,7 @@ interface Sync {
 
 export class Pipeline {
   readonly #trees: Trees;
-  readonly #around: Surroundings;
+  readonly #around: PipelineSurroundings;
   readonly #queue: Entry[] = [];
   readonly #syncs = new Set<Sync>();
   #flow: Flow = 'alone';
@@ -91,12 +56,14 @@ export class Pipeline {
   #session = 0;
   /** Since a divergence, until the peer has durably marked itself: nothing that it lacks may be answered, or its takeover would lose it. */
   #isFrozen = false;
+  /** The agent was silent when something was to be answered, until `attend` finds it back. */
+  #isUnattended = false;
   readonly #frozenAnswers: { modification: Modification; outcome: number }[] = [];
   /** Entries that are not sent yet, in order. */
   #covered: Entry[] = [];
   #isDraining = false;
 
-  constructor(trees: Trees, around: Surroundings) {
+  constructor(trees: Trees, around: PipelineSurroundings) {
     this.#trees = trees;
     this.#around = around;
     trees.nodes.onUnnamedGone = (node) => {
@@ -122,7 +89,35 @@ export class Pipeline {
   }
 
   #admits(): boolean {
-    return !this.#isFrozen && this.#around.admits();
+    return !this.#isHeldBack() && this.#around.admits();
+  }
+
+  /** Nothing may be answered now. */
+  #isHeldBack(): boolean {
+    if (!this.#isUnattended && !this.#around.isAttended()) this.#isUnattended = true;
+    return this.#isFrozen || this.#isUnattended;
+  }
+
+  get isUnattended(): boolean {
+    return this.#isUnattended;
+  }
+
+  /** Looks whether a silent agent is back. */
+  attend(): void {
+    if (!this.#isUnattended || !this.#around.isAttended()) return;
+    this.#isUnattended = false;
+    // What is held waits for the core's decision, not for its ticks.
+    if (!this.#isFrozen && this.#flow !== 'holding') this.thaw();
+  }
+
+  /** An answer was sent: unless another one is held back, nothing is outstanding. */
+  answered(): void {
+    if (this.#frozenAnswers.length === 0) this.#trees.nodes.answered();
+  }
+
+  /** A predecessor had a peer that may believe it has everything: as if the link had been lost. Before the first request. */
+  beginHolding(): void {
+    this.#flow = 'holding';
   }
 
   submit(modification: Modification): void {
@@ -180,7 +175,7 @@ export class Pipeline {
     }
     const sync: Sync = { to, node, isDatasync, left: 0, outcome: 0 };
     this.#syncs.add(sync);
-    if (node.isLocal || (this.#flow !== 'holding' && !this.#isFrozen)) this.#startSync(sync);
+    if (node.isLocal || (this.#flow !== 'holding' && !this.#isHeldBack())) this.#startSync(sync);
   }
 
   /** The peer has all that this node has: from now on it is asked first. */
@@ -230,7 +225,9 @@ export class Pipeline {
   /** The peer's tree is durably marked as behind: answers are given again. */
   thaw(): void {
     this.#isFrozen = false;
+    if (this.#isHeldBack()) return;
     for (const { modification, outcome } of this.#frozenAnswers.splice(0)) this.#answer(modification, outcome);
+    this.answered();
     for (const sync of [...this.#syncs]) if (sync.left === 0) this.#startSync(sync);
     this.resume();
   }
@@ -240,6 +237,7 @@ export class Pipeline {
     this.#flow = 'refusing';
     this.#peer = undefined;
     this.#isFrozen = false;
+    this.#isUnattended = false;
     this.#covered = [];
     for (const entry of this.#queue.splice(0)) {
       this.#finished(entry);
@@ -281,6 +279,7 @@ export class Pipeline {
     const isJournalled = !modification.isLocal && this.#flow !== 'connected';
     // Named before too: when this process is killed between the two, the journal must not lack what is on the disk.
     if (isJournalled) this.#name(modification);
+    this.#trees.nodes.serving(modification.to);
     const outcome = modification.apply(this.#trees);
     if (isJournalled) this.#name(modification);
     else if (!modification.isLocal) modification.touch(this.#around.recorder());
@@ -293,12 +292,13 @@ export class Pipeline {
   }
 
   #answer(modification: Modification, outcome: number): void {
-    if (this.#isFrozen) {
+    if (this.#flow !== 'refusing' && this.#isHeldBack()) {
       this.#frozenAnswers.push({ modification, outcome });
       return;
     }
     if (outcome >= 0) {
       modification.reply(this.#trees);
+      this.answered();
       return;
     }
     modification.cancel(this.#trees);
@@ -338,6 +338,8 @@ export class Pipeline {
       return;
     }
     if (modification instanceof CreateModification) modification.createdInSession = this.#session;
+    // Before the peer can have it: when this process is killed now, and the request never comes again, the nodes differ in this.
+    modification.touch(this.#around.recorder());
     entry.state = 'sent';
     const bodies = piecesOf(modification.body(this.#trees));
     entry.waiting = bodies.length;
@@ -430,6 +432,7 @@ export class Pipeline {
   /** The peer has answered: the local step, and whether both agree. */
   #settle(entry: Entry): void {
     const { modification } = entry;
+    this.#trees.nodes.serving(modification.to);
     const outcome = modification.apply(this.#trees);
     modification.touch(this.#around.recorder());
     const peerSucceeded = entry.errno === 0;
@@ -440,7 +443,8 @@ export class Pipeline {
           ? `the local step failed with errno ${-outcome}`
           : `the peer answered errno ${entry.errno} where the local step succeeded`,
       );
-    }
+    } else if (isFull(outcome) && modification.isPartialWhenFailed === true)
+      this.#around.diverged('both disks were full in the middle of it');
     if (this.#flow === 'alone') this.#around.flushJournal();
     this.#answer(modification, outcome);
   }
@@ -468,19 +472,11 @@ export class Pipeline {
     if (outcome < 0) sync.outcome = outcome;
     sync.left -= 1;
     if (sync.left > 0) return;
+    // Held back it stays, and is done again.
+    if (!sync.node.isLocal && this.#isHeldBack()) return;
     this.#syncs.delete(sync);
     sync.to.device.replyError(sync.to, -sync.outcome);
   }
-}
-
-/** A large write travels in pieces: the peer works on the first while the others are on their way. */
-function piecesOf(body: LiveBody): readonly LiveBody[] {
-  if (body.kind !== 'write' || body.data.length <= PIECE_BYTES_MAX) return [body];
-  const pieces: LiveBody[] = [];
-  for (let at = 0; at < body.data.length; at += PIECE_BYTES_MAX) {
-    pieces.push({ ...body, offset: body.offset + at, data: body.data.subarray(at, at + PIECE_BYTES_MAX) });
-  }
-  return pieces;
 }
 
 /** What comes into what is replicated waits for everything before it. */

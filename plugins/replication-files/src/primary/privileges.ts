@@ -7,7 +7,7 @@ import type { ReplyTo, RequestBuffer } from '../fuse/device.js';
 import { FATTR_MODE } from '../fuse/protocol.js';
 import { S_IFDIR, S_IFMT, S_ISGID, S_ISUID, S_IXGRP } from '../system/constants.js';
 import { AttributeModification, EPOCH } from './content.js';
-import type { Node } from './node-table.js';
+import type { Node } from './node.js';
 
 /**
  * An object's mode after the caller of a request has modified it. Setgid without execution by the group is kept for members of the group.

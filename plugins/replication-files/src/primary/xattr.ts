@@ -1,13 +1,15 @@
 /** Extended attributes: what is read is answered from the backing tree, what changes is a modification like any other. */
+import { isRepeated } from '../continuity/continuity.js';
 import type { FuseDevice, ReplyTo, RequestBuffer } from '../fuse/device.js';
 import type { TouchRecorder } from '../journal/dirty-set.js';
 import type { Store } from '../store/store.js';
 import { refusal } from '../store/xattrs.js';
-import { E2BIG } from '../system/errno.js';
+import { E2BIG, EEXIST, ENODATA } from '../system/errno.js';
 import { XATTR_VALUE_BYTES_MAX } from '../wire/limits.js';
+import { isAcl } from '../wire/xattr-names.js';
 import { ObjectModification } from './content.js';
 import { touchObject, type LiveBody, type Trees } from './modification.js';
-import type { Node } from './node-table.js';
+import type { Node } from './node.js';
 
 const SIZE_REPLY_BYTES = 8;
 const SETXATTR_IN_BYTES = 8;
@@ -88,7 +90,11 @@ export class SetXattrModification extends XattrModification {
 
   apply({ store }: Trees): number {
     const { name, value, flags, clearsSetgid } = this.#change;
-    return store.setXattr(this.node.handle, name, value, flags, clearsSetgid);
+    const outcome = store.setXattr(this.node.handle, name, value, flags, clearsSetgid);
+    if (outcome !== -EEXIST || !isRepeated(this.to)) return outcome;
+    // The first attempt may have made it.
+    const known = store.xattrs.value(this.node.handle, name);
+    return typeof known !== 'number' && known.equals(value) ? 0 : outcome;
   }
 }
 
@@ -100,11 +106,21 @@ export class RemoveXattrModification extends XattrModification {
     this.#name = name;
   }
 
+  /** A request that comes again cannot tell whether it was the first attempt that removed it: one that removes nothing ends here. */
+  override prepare(trees: Trees): number {
+    const refused = super.prepare(trees);
+    // An ACL is removed where there is none, too.
+    if (refused !== 0 || isRepeated(this.to) || isAcl(this.#name)) return refused;
+    return trees.store.xattrs.value(this.node.handle, this.#name) === -ENODATA ? ENODATA : 0;
+  }
+
   body(): LiveBody {
     return { kind: 'removexattr', object: this.node.id, name: this.#name };
   }
 
   apply({ store }: Trees): number {
-    return store.xattrs.remove(this.node.handle, this.#name);
+    const outcome = store.xattrs.remove(this.node.handle, this.#name);
+    // The first attempt may have removed it.
+    return outcome === -ENODATA && isRepeated(this.to) ? 0 : outcome;
   }
 }

@@ -9,6 +9,9 @@ import { errnoName } from '../system/errno.js';
 
 export type UnsolicitedReport = Exclude<DataReport, { kind: 'outcome' }>;
 
+/** What lives for one request fits into that; more would only be memory that is never given back. */
+const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 12 };
+
 export class DataThread {
   readonly #worker: Worker;
   readonly #wakeFd: number;
@@ -22,7 +25,7 @@ export class DataThread {
     this.#wakeFd = sys.eventfd(EFD_NONBLOCK | EFD_CLOEXEC);
     if (this.#wakeFd < 0) throw new HoldfastError('HF_REPLICATION_SYSTEM', `eventfd: ${errnoName(this.#wakeFd)}`);
     const workerData: DataSettings = { ...settings, wakeFd: this.#wakeFd };
-    this.#worker = new Worker(new URL('../data/main.js', import.meta.url), { workerData });
+    this.#worker = new Worker(new URL('../data/main.js', import.meta.url), { workerData, resourceLimits: RESOURCE_LIMITS });
     this.#worker.on('message', (report: DataReport) => {
       if (report.kind !== 'outcome') {
         onReport(report);

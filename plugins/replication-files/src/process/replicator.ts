@@ -4,38 +4,38 @@
  */
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import {
-  HoldfastError,
-  messageOf,
-  type ReplicationStatus,
-  type ResyncMode,
-  type ResyncSummary,
-  type Term,
-  type VerifyOptions,
-} from '@holdfast/sdk';
+import { HoldfastError, messageOf, type ReplicationStatus, type Term, type VerifyOptions } from '@holdfast/sdk';
 import type { Exclusion } from '../boundary/rules.js';
-import { exclusionsDigest } from '../configuration.js';
-import type { ControlCommand, ControlReport, ReplicatorOptions } from '../control.js';
+import { exclusionsDigest, noteOf } from '../configuration.js';
+import {
+  HOLDER_SOCKET_FD,
+  type ControlCommand,
+  type ControlReport,
+  type ReplicatorOptions,
+  type ResumePoint,
+  type WantedPeer,
+} from '../control.js';
 import type { DataState } from '../data/messages.js';
 import { Mounts } from '../fuse/mounts.js';
 import type { Hello, Reply } from '../link/greeting.js';
 import { connectLink, LinkServer, type LinkIdentity, type LinkSession } from '../link/session.js';
+import { AgentAttention } from '../system/attention.js';
 import { S_IFDIR } from '../system/constants.js';
 import { PROTOCOL_VERSION } from '../wire/limits.js';
-import { treeBytes } from './tree-size.js';
+import { RetryDelay } from './retry-delay.js';
+import { TreeMeasure } from './tree-measure.js';
 import { DataThread, type UnsolicitedReport } from './data-thread.js';
 import { VerifyRecord } from './verify-record.js';
+import { isOlder, markOf, refusalOf } from './welcome.js';
 
-/** Pauses between attempts double up to the maximum: the peer usually listens a moment after it is first asked. */
 /** How often the mounts are looked at. */
-const WATCH_MS = 500;
-const RETRY_MIN_MS = 50;
-const RETRY_MAX_MS = 1000;
+const MOUNTS_WATCH_MS = 500;
+/** Pauses between attempts double up to the maximum: the peer usually listens a moment after it is first asked. */
 
 type Failure = NonNullable<ReplicationStatus['failure']>;
 
 export class Replicator {
-  readonly #options: ReplicatorOptions;
+  #options: ReplicatorOptions;
   readonly #identity: LinkIdentity;
   readonly #report: (report: ControlReport) => void;
   readonly #directories: readonly string[];
@@ -45,6 +45,8 @@ export class Replicator {
     role: 'stopped',
     link: 'none',
     inconsistent: false,
+    image: undefined,
+    canImage: undefined,
     journalSince: undefined,
     progress: undefined,
     lastResync: undefined,
@@ -56,18 +58,24 @@ export class Replicator {
   /** Numbers link attempts, so that a late event of an old one is recognised. */
   #linkNumber = 0;
   /** Primary: the peer that is wanted. */
-  #wanted: { readonly term: Term; readonly mode: ResyncMode; readonly reason: string | undefined } | undefined;
+  #wanted: WantedPeer | undefined;
   #retry: NodeJS.Timeout | undefined;
-  #retryMs = RETRY_MIN_MS;
+  readonly #delay = new RetryDelay();
   #failure: Failure | undefined;
-  /** Size of the tree when the last journal resync had finished, once it is known. */
-  #measured: { readonly resync: ResyncSummary; readonly bytes: number } | undefined;
-  #measuring: AbortController | undefined;
+  readonly #measure = new TreeMeasure(
+    () => ({ roots: this.#mounts.asides, exclusions: this.#exclusions }),
+    () => this.#changed(),
+  );
   readonly #watch: NodeJS.Timeout;
   readonly #onDataEnd: (error: Error) => void;
   readonly #verifications: VerifyRecord;
+  readonly attention = new AgentAttention();
 
-  constructor(options: ReplicatorOptions, report: (report: ControlReport) => void, onDataEnd: (error: Error) => void) {
+  constructor(
+    { options, hasHolder, resume }: Extract<ControlCommand, { kind: 'open' }>,
+    report: (report: ControlReport) => void,
+    onDataEnd: (error: Error) => void,
+  ) {
     this.#onDataEnd = onDataEnd;
     this.#options = options;
     this.#report = report;
@@ -80,21 +88,26 @@ export class Replicator {
     mkdirSync(options.stateDirectory, { recursive: true, mode: 0o700 });
     this.#directories = options.directories.map(({ path }) => path);
     this.#mounts = new Mounts(options.directories, options.stateDirectory);
-    this.#mounts.removeLeftovers();
-    this.#mounts.check();
+    if (resume === undefined) {
+      this.#mounts.removeLeftovers();
+      this.#mounts.check();
+    } else this.#mounts.adopt(resume.role === 'primary' ? ['read-only', 'fuse'] : ['read-only']);
     this.#verifications = new VerifyRecord(options.stateDirectory, options.verifyEveryMs, (reason) => {
       this.#log('warn', reason);
     });
-    const { localNode, stateDirectory, async, lockTimeoutSeconds, resyncBytesPerSecondMax } = options;
+    const { localNode, stateDirectory, async, sync, lockTimeoutSeconds, resyncBytesPerSecondMax } = options;
     this.#data = new DataThread(
       {
         node: localNode,
         directories: this.#directories,
         stateDirectory,
         async,
+        sync,
         exclusions: this.#exclusions,
         silenceMaxMs: lockTimeoutSeconds * 1000,
         resyncBytesPerSecondMax,
+        attention: { shared: this.attention.shared, silenceMaxMs: options.agentSilenceMaxMs ?? Infinity },
+        holderFd: hasHolder ? HOLDER_SOCKET_FD : undefined,
       },
       (message) => {
         this.#onData(message);
@@ -108,27 +121,44 @@ export class Replicator {
         onDataEnd(new HoldfastError('HF_REPLICATION_UNMOUNTED', `${directory} was unmounted or covered by somebody else`, { directory }));
       }
       this.#verifyWhenDue();
-    }, WATCH_MS);
+    }, MOUNTS_WATCH_MS);
   }
 
   get #exclusions(): readonly (readonly Exclusion[])[] {
     return this.#options.directories.map(({ exclusions }) => exclusions);
   }
 
-  async run(command: Exclude<ControlCommand, { kind: 'open' | 'close' }>): Promise<void> {
+  /** Goes on where a killed process was. @throws HoldfastError when that is not possible: this process must end then */
+  async resume({ role, term, wanted, mayLack, verifyId }: ResumePoint): Promise<void> {
+    this.#term = term;
+    if (verifyId !== undefined) this.#verifications.lost(verifyId);
+    if (role === 'secondary') {
+      const { local } = this.#options;
+      const endpoint = { address: local.address, port: local.port + 1 };
+      await this.#data.run({ kind: 'become-secondary', backing: this.#mounts.asides, endpoint, mayLack, givenUp: undefined });
+      await this.#listen();
+    } else {
+      await this.#data.run({ kind: 'resume-primary', backing: this.#mounts.asides, reconnects: wanted !== undefined });
+      // A peer that has everything is told what may differ; nothing else is needed.
+      const isPaired = this.#state.link !== 'none';
+      if (wanted !== undefined) this.#wanted = isPaired ? { term: wanted.term, mode: 'journal' } : wanted;
+      this.#attempt();
+    }
+    this.#changed();
+  }
+
+  async run(command: Exclude<ControlCommand, { kind: 'open' | 'close' | 'ping' | 'tick' }>): Promise<void> {
     switch (command.kind) {
       case 'become-primary':
         return this.#becomePrimary(command);
       case 'become-secondary':
-        return this.#becomeSecondary(command.term);
+        return this.#becomeSecondary(command);
       case 'connect-peer':
         if (this.#state.role !== 'primary' || this.#state.link === 'holding') {
           throw new HoldfastError('HF_REPLICATION_STATE', 'only a primary that is not holding connects to its peer');
         }
-        this.#wanted = { term: command.term, mode: command.mode, reason: command.reason };
-        this.#failure = undefined;
-        this.#retryMs = RETRY_MIN_MS;
-        this.#attempt();
+        this.#wanted = command;
+        this.#attemptIn(this.#delay.first());
         return;
       case 'disconnect-peer':
         await this.#disconnect('the primary drops its peer');
@@ -138,13 +168,15 @@ export class Replicator {
         this.#term = command.term;
         return;
       case 'refuse':
-        await this.#data.run({ kind: 'refuse' });
-        return;
+        return this.#data.run({ kind: 'refuse' });
       case 'verify':
         return this.#verify(command.verifyId, command.options);
       case 'cancel-verify':
-        await this.#data.run({ kind: 'cancel-verify' });
-        return;
+        return this.#data.run({ kind: 'cancel-verify' });
+      case 'limit':
+        this.#options = { ...this.#options, ...command.limits };
+        this.#verifications.reschedule(command.limits.verifyEveryMs);
+        return this.#data.run({ kind: 'limit', resyncBytesPerSecondMax: command.limits.resyncBytesPerSecondMax });
       case 'stop':
         return this.#stop(command.force);
     }
@@ -176,13 +208,13 @@ export class Replicator {
   }
 
   async #becomePrimary(command: Extract<ControlCommand, { kind: 'become-primary' }>): Promise<void> {
-    const { term, base, fresh, force } = command;
+    const { term, base, fresh, force, image } = command;
     const wasSecondary = this.#state.role === 'secondary';
     await this.#endServer();
     if (!wasSecondary) this.#mounts.checkContent();
     const backing = this.#mounts.mountAside();
     try {
-      await this.#data.run({ kind: 'become-primary', backing, base, fresh, force });
+      await this.#data.run({ kind: 'become-primary', backing, base, fresh, force, image });
       this.#mounts.mountReadOnly();
       await this.#data.run({ kind: 'serve', fuseFds: this.#directories.map((_, index) => this.#mounts.mountFuse(index, S_IFDIR)) });
     } catch (error) {
@@ -190,14 +222,14 @@ export class Replicator {
       throw error;
     }
     this.#directories.forEach((_, index) => {
-      this.#mounts.raiseReadAhead(index);
+      this.#mounts.tune(index, this.#options.sync);
     });
     this.#term = term;
     this.#failure = undefined;
     this.#changed();
   }
 
-  async #becomeSecondary(term: Term): Promise<void> {
+  async #becomeSecondary({ term, givenUp }: Extract<ControlCommand, { kind: 'become-secondary' }>): Promise<void> {
     if (this.#state.role === 'secondary') {
       this.#term = term;
       return;
@@ -206,7 +238,10 @@ export class Replicator {
     const { local } = this.#options;
     const backing = this.#mounts.mountAside();
     try {
-      await this.#data.run({ kind: 'become-secondary', backing, endpoint: { address: local.address, port: local.port + 1 } });
+      await this.#data.run({
+        ...{ kind: 'become-secondary', backing, mayLack: false, givenUp },
+        endpoint: { address: local.address, port: local.port + 1 },
+      });
       this.#mounts.mountReadOnly();
       this.#term = term;
       await this.#listen();
@@ -246,35 +281,9 @@ export class Replicator {
   /** Secondary: what a primary is answered. */
   async #welcome(hello: Hello, keys: LinkSession['keys']): Promise<Reply> {
     const { module } = this.#options;
-    const directories = this.#directories;
-    const epoch = this.#term?.epoch ?? 0;
-    if (hello.protocol !== PROTOCOL_VERSION) {
-      return {
-        welcome: false,
-        code: 'version',
-        message: `protocol ${hello.protocol}; this node speaks ${PROTOCOL_VERSION}: install the same version on both nodes`,
-      };
-    }
-    if (hello.module !== module)
-      return { welcome: false, code: 'module', message: `module "${hello.module}"; this port belongs to "${module}"` };
-    if (hello.epoch < epoch) {
-      return {
-        welcome: false,
-        code: 'deposed',
-        message: `epoch ${hello.epoch} is over, the epoch here is ${epoch}: another node became primary`,
-      };
-    }
-    if (hello.roots.length !== directories.length || hello.roots.some((root, index) => root !== directories[index])) {
-      return {
-        welcome: false,
-        code: 'roots',
-        message: `directories ${hello.roots.join(', ')}; here ${directories.join(', ')}: apply the same configuration on both nodes`,
-      };
-    }
-    if (hello.exclusions !== exclusionsDigest(this.#exclusions)) {
-      const message = 'something else is excluded from the replication here: apply the same configuration on both nodes';
-      return { welcome: false, code: 'exclusions', message };
-    }
+    const here = { module, epoch: this.#term?.epoch ?? 0, directories: this.#directories, exclusions: exclusionsDigest(this.#exclusions) };
+    const refusal = refusalOf(hello, here);
+    if (refusal !== undefined) return refusal;
     this.#linkNumber += 1;
     this.#session?.close();
     this.#session = undefined;
@@ -284,6 +293,7 @@ export class Replicator {
       keys: { sendKey: keys.toPrimary, receiveKey: keys.toSecondary, cookie: keys.cookie },
       generation: hello.generation,
       async: hello.async,
+      isRestored: isOlder(this.#options.stateDirectory, hello),
     });
     return { welcome: true };
   }
@@ -294,7 +304,11 @@ export class Replicator {
     session.onEnd(() => {
       if (this.#linkNumber !== number) return;
       this.#session = undefined;
-      void this.#data.run({ kind: 'drop-link', link: number, reason: 'the control connection ended' });
+      const ended = new HoldfastError('HF_REPLICATION_LINK_LOST', 'the control connection ended');
+      // The data thread says nothing of a link that it was told to drop: a primary that wants its peer tries again.
+      void this.#data.run({ kind: 'drop-link', link: number, reason: ended.message }).then(() => {
+        if (this.#linkNumber === number && this.#state.role === 'primary') this.#linkFailed(ended);
+      });
     });
   }
 
@@ -316,6 +330,7 @@ export class Replicator {
       mode: wanted.mode,
       roots: this.#directories,
       exclusions: exclusionsDigest(this.#exclusions),
+      ...markOf(this.#options.stateDirectory),
     };
     this.#changed();
     connectLink(peer, this.#identity, hello, local.address)
@@ -349,16 +364,20 @@ export class Replicator {
     const code = error instanceof HoldfastError ? error.code : 'HF_REPLICATION_SYSTEM';
     const message = messageOf(error).replace(`${code}: `, '');
     this.#setFailure(isDeposed ? 'HF_REPLICATION_DEPOSED' : code, message);
-    this.#retryLater();
+    this.#attemptIn(this.#delay.next());
   }
 
-  #retryLater(): void {
+  #attemptIn(delayMs: number): void {
     if (this.#wanted === undefined) return;
     clearTimeout(this.#retry);
+    if (delayMs === 0) {
+      this.#failure = undefined;
+      this.#attempt();
+      return;
+    }
     this.#retry = setTimeout(() => {
       this.#attempt();
-    }, this.#retryMs);
-    this.#retryMs = Math.min(2 * this.#retryMs, RETRY_MAX_MS);
+    }, delayMs);
   }
 
   #setFailure(code: string, message: string): void {
@@ -392,10 +411,12 @@ export class Replicator {
     if (this.#state.role === 'stopped') return;
     this.#wanted = undefined;
     clearTimeout(this.#retry);
+    // What is detached under its users would never be written back.
+    if (force && this.#state.role === 'primary' && this.#state.link !== 'holding') await this.#mounts.writeBack();
     await this.#mounts.uncover(force || this.#state.role === 'secondary');
     await this.#data.run({ kind: 'stop' });
     await this.#endServer();
-    this.#measuring?.abort();
+    this.#measure.abort();
     this.#mounts.removeAside();
     this.#term = undefined;
     this.#failure = undefined;
@@ -411,11 +432,11 @@ export class Replicator {
         this.#state = message.state;
         if (message.state.link === 'connected') {
           this.#failure = undefined;
-          this.#retryMs = RETRY_MIN_MS;
+          this.#delay.connected();
         }
         // Who held asks the core first; a new link is wanted by a new connectPeer.
         if (message.state.link === 'holding') this.#wanted = undefined;
-        this.#measure();
+        if (message.state.link === 'connected') this.#measure.begin(message.state.lastResync);
         this.#changed();
         return;
       }
@@ -431,25 +452,11 @@ export class Replicator {
         this.#session?.close();
         this.#session = undefined;
         this.#setFailure(message.code, message.message);
-        if (this.#state.role === 'primary') this.#retryLater();
+        this.#delay.lost(message.code);
+        if (this.#state.role === 'primary') this.#attemptIn(this.#delay.next());
         return;
       }
     }
-  }
-
-  /** A resync that read its journal does not know how large the tree is: found out afterwards, in the background. */
-  #measure(): void {
-    const { lastResync, link } = this.#state;
-    if (lastResync?.mode !== 'journal' || link !== 'connected' || this.#measuring !== undefined) return;
-    if (this.#measured !== undefined && isSame(this.#measured.resync, lastResync)) return;
-    const measuring = new AbortController();
-    this.#measuring = measuring;
-    void treeBytes(this.#mounts.asides, this.#exclusions, measuring.signal).then((bytes) => {
-      if (this.#measuring === measuring) this.#measuring = undefined;
-      if (bytes === undefined) return;
-      this.#measured = { resync: lastResync, bytes };
-      this.#changed();
-    });
   }
 
   #log(level: 'info' | 'warn' | 'error', message: string): void {
@@ -457,32 +464,22 @@ export class Replicator {
   }
 
   #changed(): void {
-    const { role, link, inconsistent, journalSince, progress, lastResync, verifying } = this.#state;
-    const summary =
-      lastResync !== undefined && this.#measured !== undefined && isSame(this.#measured.resync, lastResync)
-        ? { ...lastResync, bytesInTree: this.#measured.bytes }
-        : lastResync;
+    const { role, link, inconsistent, image, journalSince, progress, lastResync, verifying } = this.#state;
+    const summary = this.#measure.complete(lastResync);
     const isConnecting = role === 'primary' && link === 'none' && this.#wanted !== undefined;
     const verification = this.#verifications.status(verifying, summary?.bytesInTree);
     const status: ReplicationStatus = {
       role,
       link: isConnecting ? 'connecting' : link,
       inconsistent,
+      ...(image === undefined ? {} : { image }),
       ...(journalSince === undefined ? {} : { journalSince }),
       ...(progress === undefined ? {} : { progress }),
       ...(summary === undefined ? {} : { lastResync: summary }),
       ...(verification === undefined ? {} : { verification }),
+      ...noteOf(this.#options.sync, this.#state.canImage),
       ...(this.#failure === undefined ? {} : { failure: this.#failure }),
     };
     this.#report({ kind: 'status', status });
   }
-}
-
-function isSame(left: ResyncSummary, right: ResyncSummary): boolean {
-  return (
-    left.mode === right.mode &&
-    left.bytesSent === right.bytesSent &&
-    left.objectsSent === right.objectsSent &&
-    left.durationMs === right.durationMs
-  );
 }

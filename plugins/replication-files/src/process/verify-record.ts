@@ -15,18 +15,25 @@ const RETRY_MS = 3_600_000;
 
 export class VerifyRecord {
   readonly #stateDirectory: string;
-  readonly #everyMs: number;
+  #everyMs: number;
   readonly #warn: (reason: string) => void;
   #last: VerifyResult | undefined;
   #failure: VerifyFailure | undefined;
-  #dueMs: number;
+  #dueMs = Infinity;
 
   /** @param everyMs undefined: never by itself */
   constructor(stateDirectory: string, everyMs: number | undefined, warn: (reason: string) => void) {
     this.#stateDirectory = stateDirectory;
-    this.#everyMs = everyMs ?? Infinity;
+    this.#everyMs = Infinity;
     this.#warn = warn;
     this.#last = this.#read();
+    this.reschedule(everyMs);
+  }
+
+  /** Another interval, or none, counted from the last result. */
+  reschedule(everyMs: number | undefined): void {
+    if (this.#everyMs === (everyMs ?? Infinity)) return;
+    this.#everyMs = everyMs ?? Infinity;
     const ageMs = this.#last === undefined ? this.#everyMs : Math.max(0, Date.now() - Date.parse(this.#last.at));
     this.#dueMs = everyMs === undefined ? Infinity : performance.now() + Math.max(0, everyMs - ageMs);
   }
@@ -50,6 +57,13 @@ export class VerifyRecord {
     this.#failure = undefined;
     this.#dueMs = performance.now() + this.#everyMs;
     this.#write(JSON.stringify(outcome));
+  }
+
+  /** The process in which one ran is gone. */
+  lost(id: string): void {
+    const message = 'the replicator has ended before the comparison';
+    this.ended({ id, at: new Date().toISOString(), code: 'HF_REPLICATION_PROCESS', message });
+    this.begun();
   }
 
   /** @param bytesInTree size of the tree, when known from elsewhere */

@@ -7,6 +7,11 @@ export class Fifo<T> {
     return this.#head >= this.#items.length;
   }
 
+  /** What `shift` would give; with `behind`, after so many more. */
+  next(behind = 0): T | undefined {
+    return this.#items[this.#head + behind];
+  }
+
   push(item: T): void {
     this.#items.push(item);
   }

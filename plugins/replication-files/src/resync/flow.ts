@@ -51,7 +51,7 @@ export class RequestFlow {
     this.#inFlight.set(seq, { kind: message.kind, bytes, onAnswer });
     this.#inFlightBytes += bytes;
     this.#stepBytes += message.kind === 'digest' ? 0 : bytes;
-    if (message.kind === 'data') this.bytesSent += message.data.length;
+    this.bytesSent += contentBytes(message);
     this.channel.send({ ...message, seq });
   }
 
@@ -75,7 +75,12 @@ export class RequestFlow {
   /** Waits until another request may go out. */
   *room(): Steps {
     while (this.#isFull()) yield 'waiting';
-    if (this.#stepBytes >= STEP_BYTES_MAX || this.nowMs() - this.#stepStartMs >= STEP_MAX_MS) yield 'more';
+    if (this.isStepOver) yield 'more';
+  }
+
+  /** Whether it is the turn of others. */
+  get isStepOver(): boolean {
+    return this.#stepBytes >= STEP_BYTES_MAX || this.nowMs() - this.#stepStartMs >= STEP_MAX_MS;
   }
 
   /** Waits until every request is answered. */
@@ -102,7 +107,15 @@ function messageBytes(message: WithoutSeq<ResyncRequest>): number {
     case 'clear':
     case 'place':
       return 64 + message.entries.length * 128;
+    case 'small':
+      // What may have to be sent when the answer comes counts too.
+      return message.objects.reduce((sum, { size }) => sum + 128 + size, 64);
     default:
       return 64;
   }
+}
+
+function contentBytes(message: WithoutSeq<ResyncRequest>): number {
+  if (message.kind === 'data') return message.data.length;
+  return message.kind === 'small' ? message.objects.reduce((sum, each) => sum + ('data' in each ? each.data.length : 0), 0) : 0;
 }

@@ -7,14 +7,14 @@
  * yet: otherwise it could point to another directory of the same name.
  */
 import type { DirtyDirectory, DirtySet } from '../journal/dirty-set.js';
-import { isDirectory, isRegular, type Handle } from '../store/handle.js';
+import { isDirectory, type Handle } from '../store/handle.js';
 import { ENOENT, errnoName } from '../system/errno.js';
 import { isRootObject } from '../wire/limits.js';
 import { STATUS, type Answer, type Entry } from '../wire/messages.js';
 import { Fifo } from './fifo.js';
 import { ResyncError, type RequestFlow, type Steps } from './flow.js';
 import { placeOfDirectory, type Place } from './location.js';
-import type { ContentSender } from './source-content.js';
+import type { ContentJob, ContentSender } from './source-content.js';
 import type { Found, SourceTree } from './source-tree.js';
 
 const CHUNK_ENTRIES = 512;
@@ -35,16 +35,10 @@ interface PlaceJob {
   readonly names: readonly string[] | 'all';
 }
 
-interface ContentJob {
-  readonly file: Handle;
-  readonly object: bigint;
-  readonly isNew: boolean;
-}
-
 export class NameSender {
   /** Directories whose attributes must be sent when everything in them is in place. */
   readonly #stampLater = new Map<Handle, bigint>();
-  /** Objects that the target knows in this session. */
+  /** Objects that the target knows in this session; during a comparison the tree remembers that. */
   readonly #known = new Set<bigint>();
   readonly #asked = new Set<bigint>();
   readonly #walked = new Set<bigint>();
@@ -53,8 +47,11 @@ export class NameSender {
   readonly #content = new Fifo<ContentJob>();
   /** Names of this round that are not cleared on the target yet. */
   #uncleared = new Map<Handle, ReadonlySet<string>>();
-  /** Files copied as a whole in this round: nothing that was touched before needs another look. */
-  #copied = new Set<Handle>();
+  /**
+   * Objects copied as a whole in this round: nothing that was touched before needs another look. A walk over everything has nothing
+   * that was touched before.
+   */
+  #copied: Set<Handle> | undefined;
   /** New files with several names: the names met so far. A name that nobody touched would be missing here. */
   readonly #links = new Map<bigint, { readonly handle: Handle; isNew: boolean; readonly names: Map<string, Handle> }>();
   objectsTotal = 0;
@@ -72,11 +69,16 @@ export class NameSender {
   }
 
   isKnown(object: bigint): boolean {
-    return isRootObject(object) || this.#known.has(object) || this.tree.hasMet(object);
+    return isRootObject(object) || (this.mode === 'journal' ? this.#known.has(object) : this.tree.isKnownThere(object));
+  }
+
+  #know(object: bigint): void {
+    if (this.mode === 'journal') this.#known.add(object);
+    else this.tree.noteKnownThere(object);
   }
 
   wasCopied(file: Handle): boolean {
-    return this.#copied.has(file);
+    return this.#copied?.has(file) === true;
   }
 
   /** Compares everything. */
@@ -204,7 +206,7 @@ export class NameSender {
     this.#asked.add(object);
     this.flow.request({ kind: 'bind', object, parent, name }, (answer) => {
       this.#asked.delete(object);
-      if (answer.errno === 0) this.#known.add(object);
+      if (answer.errno === 0) this.#know(object);
     });
   }
 
@@ -242,7 +244,7 @@ export class NameSender {
       const entries = chunk.map((found) => found.entry);
       this.flow.request({ kind: 'clear', directory: id, complete, first, last: complete && isEnd, entries }, (answer) => {
         if (answer.errno === 0) {
-          this.#known.add(id);
+          this.#know(id);
           for (const name of this.#cleared(handle, chunk, answer)) missing.push(name);
         } else {
           this.#expectUnknown(answer);
@@ -297,21 +299,18 @@ export class NameSender {
   #isThere(directory: Handle, found: Found, object: bigint, isNew: boolean): void {
     const { handle, nlink, entry } = found;
     if (handle === undefined) return;
-    if (this.mode === 'journal' || isNew || isDirectory(handle)) this.#known.add(object);
+    this.#know(object);
     if ((nlink > 1 || this.#links.has(object)) && !isDirectory(handle)) this.#noteLink(directory, entry.name, handle, object, isNew);
     if (isNew && isDirectory(handle)) {
       this.#walked.add(object);
       this.#stampLater.set(handle, object);
       this.#toPlace.push({ directory: handle, names: 'all' });
-    } else if (isNew && isRegular(handle)) {
-      this.#copied.add(handle);
-      this.#content.push({ file: handle, object, isNew: true });
     } else if (isNew) {
-      this.content.sendAttributes(handle, object);
+      this.#copied?.add(handle);
+      this.#content.push({ handle, object, isNew });
     } else if (this.mode === 'compare') {
       if (isDirectory(handle)) this.#toWalk.push(handle);
-      else if (isRegular(handle)) this.#content.push({ file: handle, object, isNew: false });
-      else this.content.sendAttributes(handle, object);
+      else this.#content.push({ handle, object, isNew });
     }
   }
 
@@ -331,7 +330,7 @@ export class NameSender {
       for (let job = this.#toPlace.shift(); job !== undefined; job = this.#toPlace.shift()) {
         if (this.introduce(job.directory)) yield* this.#place(job);
         else later.push(job);
-        yield* this.#sendContent();
+        yield* this.content.send(this.#content);
         if (this.#toPlace.isEmpty) yield* this.flow.settled();
       }
       yield* this.flow.settled();
@@ -350,10 +349,10 @@ export class NameSender {
   *#walkQueued(): Steps {
     for (let directory = this.#toWalk.shift(); directory !== undefined; directory = this.#toWalk.shift()) {
       yield* this.#walk(directory);
-      yield* this.#sendContent();
+      yield* this.content.send(this.#content);
       if (this.#toWalk.isEmpty) yield* this.flow.settled();
     }
-    yield* this.#sendContent();
+    yield* this.content.send(this.#content);
   }
 
   /** Compares one directory with the target's: all names. */
@@ -418,7 +417,7 @@ export class NameSender {
       at += chunk.length;
       this.flow.request({ kind: 'place', directory: id, entries: chunk.map((found) => found.entry) }, (answer) => {
         if (answer.errno === 0) {
-          this.#known.add(id);
+          this.#know(id);
           this.#placed(directory, id, chunk, answer);
           return;
         }
@@ -437,13 +436,5 @@ export class NameSender {
       else if (status === STATUS.created) this.#isThere(directory, found, what.object, true);
       else this.#isThere(directory, found, what.object, false);
     });
-  }
-
-  *#sendContent(): Steps {
-    for (let job = this.#content.shift(); job !== undefined; job = this.#content.shift()) {
-      yield* this.flow.room();
-      if (job.isNew) yield* this.content.copyNew(job.file, job.object);
-      else yield* this.content.compare(job.file, job.object);
-    }
   }
 }

@@ -6,9 +6,10 @@ import type { Store } from '../store/store.js';
 import { S_IFLNK } from '../system/constants.js';
 import { errnoName, isGone } from '../system/errno.js';
 import { SYMLINK_BYTES_MAX } from '../wire/limits.js';
-import type { Entry, ResyncRequest, Xattr } from '../wire/messages.js';
+import type { Attributes, Entry, Xattr } from '../wire/messages.js';
 import { atimeOf, mtimeOf } from '../secondary/times.js';
 import { ResyncError } from './flow.js';
+import { MetObjects } from './met-objects.js';
 import { xattrsOf } from './xattrs.js';
 
 /** What is under a name, with what only the source needs to know. */
@@ -19,11 +20,9 @@ export interface Found {
   readonly nlink: number;
 }
 
-export type AttributesRequest = Omit<Extract<ResyncRequest, { kind: 'attributes' }>, 'seq'>;
-
 export class SourceTree {
   /** Ids met so far, when `tracksIds`. */
-  readonly #met = new Map<bigint, Handle>();
+  readonly #met = new MetObjects();
   /**
    * Two objects with one id (a copy made with its extended attributes while the module was stopped) would become hard links of each other
    * on the peer: while all objects are walked, the second gets an id of its own.
@@ -53,12 +52,13 @@ export class SourceTree {
     return !this.boundary.excludes(directory, name, true);
   }
 
-  hasMet(object: bigint): boolean {
-    return this.#met.has(object);
+  /** Of an object that was met, when `tracksIds`: whether the target has told that it has it. */
+  isKnownThere(object: bigint): boolean {
+    return this.#met.isKnownThere(object);
   }
 
-  forgetMet(): void {
-    this.#met.clear();
+  noteKnownThere(object: bigint): void {
+    this.#met.noteKnownThere(object);
   }
 
   /**
@@ -74,16 +74,14 @@ export class SourceTree {
   /** The object's id, given now if it had none. Undefined: the object has gone. @throws ResyncError */
   id(handle: Handle): bigint | undefined {
     let id = this.store.readId(handle);
-    const other = this.tracksIds && id > 0n ? this.#met.get(id) : undefined;
-    const isTaken = other !== undefined && other !== handle && this.isAlive(other);
-    if (id === 0n || isTaken) {
+    if (id === 0n || (this.tracksIds && id > 0n && !this.#met.meet(id, handle))) {
       id = newObjectId();
       const outcome = this.store.writeId(handle, id);
       if (outcome < 0) id = BigInt(outcome);
     }
     if (id < 0n && isGone(Number(id))) return undefined;
     if (id < 0n) throw new ResyncError(`an object's id cannot be read or written: ${errnoName(Number(id))}`);
-    if (this.tracksIds) this.#met.set(id, handle);
+    if (this.tracksIds) this.#met.meet(id, handle);
     return id;
   }
 
@@ -113,14 +111,14 @@ export class SourceTree {
     return xattrs;
   }
 
-  /** The message that makes mode, owner, size, times and extended attributes the same. Undefined: the object has gone. */
-  attributes(handle: Handle, object: bigint): AttributesRequest | undefined {
+  /** What can change of an object, but its content. Undefined: the object has gone. */
+  attributes(handle: Handle, object: bigint): Attributes | undefined {
     if (!this.isAlive(handle)) return undefined;
     const xattrs = this.xattrs(handle);
     if (xattrs === undefined) return undefined;
     const { stat } = this.store;
     const { mode, uid, gid } = stat;
     const size = isRegular(handle) ? stat.size : 0;
-    return { kind: 'attributes', object, mode, uid, gid, size, atime: atimeOf(stat), mtime: mtimeOf(stat), xattrs };
+    return { object, mode, uid, gid, size, atime: atimeOf(stat), mtime: mtimeOf(stat), xattrs };
   }
 }

@@ -16,10 +16,11 @@ import type { Channel } from '../link/channel.js';
 import type { SyncPool } from '../secondary/applier.js';
 import { isDirectory, isRegular, type Handle } from '../store/handle.js';
 import type { Store } from '../store/store.js';
-import { errnoName } from '../system/errno.js';
+import { EALREADY, errnoName } from '../system/errno.js';
 import type { Answer } from '../wire/messages.js';
 import { RequestFlow, ResyncError, type StepOutcome, type Steps } from './flow.js';
 import { ContentSender } from './source-content.js';
+import { ReadAhead } from './read-ahead.js';
 import { NameSender } from './source-names.js';
 import { SourceTree } from './source-tree.js';
 
@@ -91,7 +92,7 @@ export class ResyncSource {
     this.#reason = options.reason;
     this.#flow = new RequestFlow(channel, nowMs, firstSeq);
     this.#tree = new SourceTree(store, boundary);
-    this.#content = new ContentSender(this.#tree, this.#flow);
+    this.#content = new ContentSender(this.#tree, this.#flow, new ReadAhead(store, options.pool));
     this.#names = this.#newNames();
     this.#startMs = nowMs();
     this.pending.merge(differs);
@@ -192,7 +193,11 @@ export class ResyncSource {
 
   *#pass(): Steps {
     let isPossible = true;
-    this.#flow.request({ kind: 'resync-begin', mode: this.#mode }, ({ errno }) => (isPossible = errno === 0));
+    this.#flow.request({ kind: 'resync-begin', mode: this.#mode }, ({ errno }) => {
+      isPossible = errno === 0 || errno === EALREADY;
+      this.#content.comparesDirty = errno === EALREADY;
+      this.#content.comparesNew = errno === EALREADY;
+    });
     yield* this.#flow.settled();
     if (!isPossible) throw new JournalNotEnough(PEER_WANTS_COMPARISON);
     if (this.#mode === 'compare') {
@@ -210,6 +215,8 @@ export class ResyncSource {
         continue;
       }
       yield* this.#sendRound();
+      // What is dirty since was written while this resync ran.
+      this.#content.comparesDirty = false;
       if (!this.#isFrozen) continue;
       frozenRounds += 1;
       if (frozenRounds > FROZEN_ROUNDS_MAX) throw new JournalNotEnough(JOURNAL_LACKS);

@@ -8,11 +8,13 @@ import { atimeOf, mtimeOf, timesBuffer } from '../secondary/times.js';
 import { isDirectory, type Handle } from '../store/handle.js';
 import { newObjectId } from '../store/object-id.js';
 import { RESERVED_NAME, type Store } from '../store/store.js';
-import { EDQUOT, EINVAL, ELOOP, ENOENT, ENOSPC, errnoName } from '../system/errno.js';
+import { EINVAL, ELOOP, ENOENT, ENOSPC, errnoName, isFull } from '../system/errno.js';
+import { Removal, TRASH, type Trash } from './trash.js';
 
+/** Clones of what a resync changes, see image/. */
+export const IMAGE_DIRECTORY = Buffer.from('image');
 const STASH = Buffer.from('stash');
-const TRASH = Buffer.from('trash');
-const REMOVED_PER_TICK = 1000;
+const GIVEN_UP_PER_STEP = 1000;
 const ID_TEXT = /^[0-9a-f]{16}$/;
 
 /** A local step of the resync's target failed: full disk, I/O error. */
@@ -28,11 +30,6 @@ export class TargetError extends HoldfastError {
 export function must(what: string, outcome: number): number {
   if (outcome < 0) throw new TargetError(what, outcome);
   return outcome;
-}
-
-/** No room for a name or a directory. */
-export function isFull(outcome: number): boolean {
-  return outcome === -ENOSPC || outcome === -EDQUOT;
 }
 
 /** What is Holdfast's own must not show in the times of the root. @throws TargetError */
@@ -57,13 +54,16 @@ export class Stash {
   /** Made when it is needed first. */
   #directory: Handle | undefined;
   readonly #byId = new Map<bigint, Stashed>();
-  /** The way down to what is being removed. */
-  #removing: { readonly directory: Handle; readonly parent: Handle; readonly name: Buffer }[] = [];
+  readonly #trash: Trash;
+  /** Of what is given up. */
+  readonly #removal: Removal;
 
   /** Opens the stash and takes over what an interrupted resync left in it. @throws TargetError */
-  constructor(store: Store, root: number) {
+  constructor(store: Store, root: number, trash: Trash) {
     this.#store = store;
     this.#root = root;
+    this.#trash = trash;
+    this.#removal = new Removal(store);
     const directory = this.#lookUp(STASH);
     this.#directory = directory;
     if (directory === undefined) return;
@@ -79,12 +79,22 @@ export class Stash {
     return this.#byId.get(object)?.handle;
   }
 
+  /** All that is here. @throws TargetError */
+  objects(): Handle[] {
+    const directory = this.#directory;
+    if (directory === undefined) return [];
+    return this.#list(directory).flatMap((name) => {
+      const handle = this.#store.lookup(directory, name);
+      return typeof handle === 'number' ? [] : [handle];
+    });
+  }
+
   /**
    * Puts away what is under a name. On a full disk there may be no room even for that: then it is given up at once, what the source still
    * has is made and copied anew.
-   * @param object its id; 0n: it has none, nobody will ask for it
+   * @param object its id; 0n: it has none, nobody will ask for it @param mayGiveUp false: what is here may be lost for nobody
    */
-  put(parent: Handle, name: Buffer, handle: Handle, object: bigint): void {
+  put(parent: Handle, name: Buffer, handle: Handle, object: bigint, mayGiveUp: boolean): void {
     const known = this.#byId.get(object);
     if (known?.handle === handle && !isDirectory(handle)) {
       // A further hard link of what is here already.
@@ -95,7 +105,7 @@ export class Stash {
     const text = (isFindable ? object : newObjectId()).toString(16).padStart(16, '0');
     const stashed = { handle, name: Buffer.from(isFindable ? text : `${text}-unknown`) };
     const outcome = this.#moveIn(parent, name, stashed.name);
-    if (isFull(outcome)) {
+    if (isFull(outcome) && mayGiveUp) {
       this.#removeWhole(parent, name, handle);
       return;
     }
@@ -117,8 +127,8 @@ export class Stash {
       this.#store.release(handle);
       return;
     }
-    this.#removing = [{ directory: handle, parent, name }];
-    while (this.#removing.length > 0) if (!this.#remove()) throw new TargetError(what, ENOSPC);
+    this.#removal.begin(handle, parent, name);
+    while (this.#removal.isUnderWay) if (!this.#removal.step()) throw new TargetError(what, ENOSPC);
   }
 
   /** Moves a directory to its place. @returns false: not possible there at this moment */
@@ -140,6 +150,13 @@ export class Stash {
     this.#byId.delete(object);
   }
 
+  /** The image of the tree before the resync is superfluous. Best-effort: what stays is removed by the next resync. */
+  putImageAside(): void {
+    const reserved = this.#store.lookup(this.#store.roots[this.#root] as Handle, RESERVED_NAME);
+    const image = typeof reserved === 'number' ? reserved : this.#store.lookup(reserved, IMAGE_DIRECTORY);
+    if (typeof reserved !== 'number' && typeof image !== 'number') this.discard(reserved, IMAGE_DIRECTORY);
+  }
+
   /** Everything that is still here is superfluous. @throws TargetError */
   putAside(): void {
     this.#byId.clear();
@@ -151,24 +168,9 @@ export class Stash {
       while (this.giveUpSome());
       return;
     }
+    this.#trash.filled();
     must('clearing the stash', this.#store.rename(this.#reserved(), STASH, trash, Buffer.from(newObjectId().toString(16)), 0));
     this.#directory = undefined;
-  }
-
-  /** Removes a bounded number of superfluous objects. @returns false when nothing is left */
-  removeSome(): boolean {
-    const root = this.#store.roots[this.#root] as Handle;
-    if (this.#removing.length > 0) return this.#remove();
-    const reserved = this.#store.lookup(root, RESERVED_NAME);
-    if (typeof reserved === 'number') return false;
-    const trash = this.#store.lookup(reserved, TRASH);
-    if (typeof trash !== 'number') {
-      this.#removing.push({ directory: trash, parent: reserved, name: TRASH });
-      return this.#remove();
-    }
-    // Fails while a stash is in it.
-    this.#keepingTimes(() => this.#store.rmdir(root, RESERVED_NAME));
-    return false;
   }
 
   /**
@@ -176,17 +178,18 @@ export class Stash {
    * @returns false when there is nothing to give up
    */
   giveUpSome(): boolean {
-    if (this.removeSome()) return true;
+    if (this.#removal.isUnderWay) return this.#removal.step();
+    if (this.#trash.removeSome()) return true;
     this.#byId.clear();
     const directory = this.#directory;
     if (directory === undefined) return false;
     const names = this.#list(directory);
-    for (const name of names.slice(0, REMOVED_PER_TICK)) {
+    for (const name of names.slice(0, GIVEN_UP_PER_STEP)) {
       const handle = this.#store.lookup(directory, name);
       if (typeof handle === 'number') continue;
       if (isDirectory(handle)) {
-        this.#removing.push({ directory: handle, parent: directory, name });
-        return this.#remove();
+        this.#removal.begin(handle, directory, name);
+        return this.#removal.step();
       }
       if (this.#store.unlink(directory, name) < 0) return false;
       this.#store.release(handle);
@@ -194,44 +197,11 @@ export class Stash {
     return names.length > 0;
   }
 
-  /** Goes on with what `#removing` leads to. */
-  #remove(): boolean {
-    const store = this.#store;
-    for (let left = REMOVED_PER_TICK; left > 0; left -= 1) {
-      const top = this.#removing.at(-1);
-      if (top === undefined) return true;
-      const batch = store.readDirectory(top.directory, 0n);
-      const entries = typeof batch === 'number' ? [] : batch.entries;
-      let below = false;
-      for (const { name } of entries.slice(0, left)) {
-        const handle = store.lookup(top.directory, name);
-        below = typeof handle !== 'number' && isDirectory(handle);
-        if (below) {
-          this.#removing.push({ directory: handle as Handle, parent: top.directory, name });
-          break;
-        }
-        if (store.unlink(top.directory, name) < 0) return this.#cannotRemove();
-        if (typeof handle !== 'number') store.release(handle);
-        left -= 1;
-      }
-      if (below || entries.length > 0) continue;
-      if (store.rmdir(top.parent, top.name) < 0) return this.#cannotRemove();
-      store.release(top.directory);
-      this.#removing.pop();
-    }
-    return true;
-  }
-
-  /** Something that is immutable, or a broken disk: it stays in the reserved directory, where it only costs space. */
-  #cannotRemove(): boolean {
-    this.#removing = [];
-    return false;
-  }
-
   /** Removes a directory that is not in the stash, bit by bit: in one step for those who look. @returns 0 or -errno */
   discard(parent: Handle, name: Buffer): number {
     const trash = this.#makeDirectory(TRASH);
     if (typeof trash === 'number') return trash;
+    this.#trash.filled();
     return this.#store.rename(parent, name, trash, Buffer.from(newObjectId().toString(16)), 0);
   }
 

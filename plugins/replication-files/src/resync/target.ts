@@ -3,10 +3,11 @@
  * it knows which local object is which of the source's, by id.
  *
  * An object that PLACE makes gets its id only with its ATTRIBUTES, which the source sends last: an object without id is not complete, and
- * a resync that was interrupted starts it again. The durable mark "inconsistent" is set before the first change and cleared after the last
- * is on the disk.
+ * a resync that was interrupted starts it again, a regular file from what there is of it. The durable mark "inconsistent" is set before the
+ * first change and cleared after the last is on the disk.
  */
 import type { Boundary } from '../boundary/boundary.js';
+import type { ImageRecorder } from '../image/recorder.js';
 import type { InconsistentMarker } from '../journal/marker.js';
 import type { Bindings } from '../secondary/bindings.js';
 import type { SyncPool } from '../secondary/applier.js';
@@ -14,13 +15,26 @@ import { atimeOf, mtimeOf, timesBuffer } from '../secondary/times.js';
 import { isDirectory, isRegular, rootOf, typeOf, type Handle } from '../store/handle.js';
 import type { AttributeChange, Store } from '../store/store.js';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, S_IFLNK, S_IFMT } from '../system/constants.js';
-import { EEXIST, EINVAL, ELOOP, ENODATA, ENOENT, ENOSPC, EOPNOTSUPP, ESTALE, isGone } from '../system/errno.js';
+import { EALREADY, EEXIST, EINVAL, ELOOP, ENODATA, ENOENT, ENOSPC, EOPNOTSUPP, ESTALE, isFull, isGone } from '../system/errno.js';
 import { WireError } from '../wire/bytes.js';
 import { SYMLINK_BYTES_MAX } from '../wire/limits.js';
-import { STATUS, type Answer, type Entry, type NewObject, type ResyncRequest, type Status, type TimeSpec } from '../wire/messages.js';
+import {
+  STATUS,
+  type Answer,
+  type Entry,
+  type Attributes,
+  type NewObject,
+  type ResyncRequest,
+  type SmallObject,
+  type Status,
+  type TimeSpec,
+} from '../wire/messages.js';
 import { digestsOf } from './content.js';
+import type { KeptTree } from './kept-tree.js';
 import { placeOfDirectory } from './location.js';
-import { isFull, must, Stash, TargetError } from './stash.js';
+import { willNeed } from './read-ahead.js';
+import { must, Stash, TargetError } from './stash.js';
+import type { Trash } from './trash.js';
 import { makeXattrs } from './xattrs.js';
 
 type Of<Kind extends ResyncRequest['kind']> = Extract<ResyncRequest, { kind: Kind }>;
@@ -32,6 +46,11 @@ export interface TargetOptions {
   readonly marker: InconsistentMarker;
   readonly pool: SyncPool;
   readonly bindings: Bindings;
+  readonly trash: Trash;
+  /** What is overwritten is kept first; undefined: nobody wants it. */
+  readonly kept?: KeptTree | undefined;
+  /** Preserves what is changed; undefined: nobody does. */
+  readonly image: ImageRecorder | undefined;
 }
 
 const ZEROS = Buffer.alloc(1 << 20);
@@ -41,20 +60,43 @@ export class ResyncTarget {
   readonly #boundary: Boundary;
   readonly #marker: InconsistentMarker;
   readonly #bindings: Bindings;
+  readonly #image: ImageRecorder | undefined;
   #mode: 'journal' | 'compare' = 'journal';
+  /** The source knows that a new file may have content here already. */
+  #resumes = false;
   #stashes: Stash[] = [];
   /** Objects of this session that are not complete yet. */
   readonly #incomplete = new Map<Handle, bigint>();
   /** Names seen so far in directories that are listed completely. */
   readonly #listed = new Map<bigint, Set<string>>();
   readonly #linkTarget = Buffer.alloc(SYMLINK_BYTES_MAX + 1);
-  #hasTrash = true;
+  readonly #trash: Trash;
+  #kept: KeptTree | undefined;
 
-  constructor({ store, boundary, marker, bindings }: TargetOptions) {
+  constructor({ store, boundary, marker, bindings, trash, kept, image }: TargetOptions) {
+    this.#trash = trash;
+    this.#kept = kept;
     this.#store = store;
     this.#boundary = boundary;
     this.#marker = marker;
     this.#bindings = bindings;
+    this.#image = image;
+    if (image !== undefined) image.isNew = (object) => this.#incomplete.has(object);
+  }
+
+  /** What these requests will change is written down at once, instead of one after the other. */
+  foresee(requests: readonly { readonly kind: string }[]): void {
+    if (this.#image === undefined) return;
+    for (const request of requests as readonly TargetRequest[]) {
+      if (request.kind === 'data' || request.kind === 'hole') {
+        const file = this.#bindings.handle(request.object);
+        if (file !== undefined) this.#image.beforeContent(file);
+      } else if (request.kind === 'place') {
+        const directory = this.#bindings.handle(request.directory);
+        if (directory !== undefined) for (const { name } of request.entries) this.#image.beforeName(directory, name);
+      }
+    }
+    this.#image.commit();
   }
 
   /** @throws TargetError when a local step fails */
@@ -77,15 +119,25 @@ export class ResyncTarget {
         return { kind: 'ack', seq, errno: 0 };
       case 'digest':
         return this.#digest(request);
+      case 'small':
+        // All of them at once, instead of one after the other.
+        for (const small of request.objects) if ('digest' in small) willNeed(this.#store, this.#known(small.object), 0, small.size);
+        return { kind: 'statuses', seq, errno: 0, statuses: Buffer.from(request.objects.map((object) => this.#small(object))) };
       case 'attributes':
         return { kind: 'ack', seq, errno: this.#attributes(request) ? 0 : ENODATA };
       case 'xattr': {
         const handle = this.#known(request.object);
+        this.#kept?.beforeXattr(handle);
         if (this.#isAlive(handle))
           must(`setting the extended attribute ${request.name}`, this.#setXattr(handle, request.name, request.value));
         return { kind: 'ack', seq, errno: 0 };
       }
     }
+  }
+
+  /** What is in the stash is about to be removed: before the last round too, while the application does not wait. */
+  keepRemoved(): void {
+    this.#kept?.beforeRemoved(this.#stashes);
   }
 
   /** Everything is in its place: what is left in the stash is superfluous. Before the last syncfs. */
@@ -95,36 +147,35 @@ export class ResyncTarget {
 
   /** The tree is whole and on the disk. */
   finish(): void {
+    this.#kept?.finished();
+    this.#kept = undefined;
     this.#marker.clear();
+    this.#image?.end();
+    for (const stash of this.#stashes) stash.putImageAside();
     this.#forget();
-    this.#hasTrash = true;
-  }
-
-  /** Removes a little of what was put aside. */
-  tick(): void {
-    if (!this.#hasTrash || this.#stashes.length === 0) return;
-    this.#hasTrash = this.#stashes.map((stash) => stash.removeSome()).includes(true);
   }
 
   /** Removes a directory with all that is in it. @returns 0 or -errno */
   discard(parent: Handle, name: Buffer, directory: Handle): number {
-    const outcome = this.#stashes[rootOf(directory)]?.discard(parent, name) ?? -EINVAL;
-    if (outcome >= 0) this.#hasTrash = true;
-    return outcome;
+    return this.#stashes[rootOf(directory)]?.discard(parent, name) ?? -EINVAL;
   }
 
   close(): void {
+    this.#image?.pause();
     this.#forget();
   }
 
-  /** @returns EINVAL when a journal cannot repair this tree */
+  /** @returns EINVAL when a journal cannot repair this tree; EALREADY: it has a part of what the journal names */
   #begin(mode: 'journal' | 'compare'): number {
     if (mode === 'journal' && this.#marker.needsCompare) return EINVAL;
+    const wasInterrupted = mode === 'journal' && this.#marker.isSet;
+    this.#image?.begin(!this.#marker.isSet);
     this.#marker.set('a resync has begun and has not finished', mode);
     this.#forget();
     this.#mode = mode;
-    this.#stashes = this.#store.roots.map((_root, index) => new Stash(this.#store, index));
-    return 0;
+    this.#resumes = wasInterrupted;
+    this.#stashes = this.#store.roots.map((_root, index) => new Stash(this.#store, index, this.#trash));
+    return wasInterrupted ? EALREADY : 0;
   }
 
   #forget(): void {
@@ -189,7 +240,12 @@ export class ResyncTarget {
       if (local !== -ENOENT) throw new TargetError(`looking up "${name.toString()}"`, local);
       return what === undefined ? STATUS.same : STATUS.missing;
     }
-    if (what !== undefined && this.#isSame(local, what)) return STATUS.same;
+    if (what !== undefined && this.#isSame(local, what)) {
+      this.#kept?.met(local, directory, name);
+      return STATUS.same;
+    }
+    // It is made again, from what there is of it.
+    if (what !== undefined && this.#isPartOf(local, what)) return STATUS.missing;
     // This node's own stays, unless something that is replicated needs its name.
     if (what === undefined && this.#boundary.excludes(directory, name, isDirectory(local))) return STATUS.same;
     this.#stashAway(directory, name, local);
@@ -204,15 +260,18 @@ export class ResyncTarget {
       for (const { name } of batch.entries) if (!seen.has(name.toString('latin1'))) others.push(name);
       next = batch.next;
     }
-    for (const name of others) {
+    const replicated = others.flatMap((name) => {
       const local = this.#store.lookup(directory, name);
-      if (typeof local === 'number' || this.#boundary.excludes(directory, name, isDirectory(local))) continue;
-      this.#stashAway(directory, name, local);
-    }
+      return typeof local === 'number' || this.#boundary.excludes(directory, name, isDirectory(local)) ? [] : [{ name, local }];
+    });
+    for (const { name } of replicated) this.#image?.beforeName(directory, name);
+    this.#image?.commit();
+    for (const { name, local } of replicated) this.#stashAway(directory, name, local);
   }
 
   #stashAway(parent: Handle, name: Buffer, handle: Handle): void {
-    (this.#stashes[rootOf(handle)] as Stash).put(parent, name, handle, this.#idOf(handle));
+    this.#kept?.beforeMoved(handle, parent, name);
+    (this.#stashes[rootOf(handle)] as Stash).put(parent, name, handle, this.#idOf(handle), this.#kept === undefined);
     this.#boundary.moved(handle);
   }
 
@@ -228,11 +287,21 @@ export class ResyncTarget {
     if (bound !== undefined && bound !== local && this.#isAlive(bound)) return false;
     const id = this.#idOf(local);
     if (id !== what.object) {
-      if (this.#mode === 'journal' || (id !== 0n && this.#bindings.handle(id) === local) || !this.#hasSameNature(local, what)) return false;
+      if (this.#mode === 'journal' || (id !== 0n && this.#find(id) === local) || !this.#hasSameNature(local, what)) return false;
       must('writing an id', this.#store.writeId(local, what.object));
     }
     this.#bindings.bind(what.object, local);
     return true;
+  }
+
+  /**
+   * Is it what an interrupted resync had made of a new file? Without id it is not complete; whatever else it may be, the source compares
+   * its content, and gives it all its attributes. One that is kept for somebody, or has a further name, is not touched.
+   */
+  #isPartOf(local: Handle, what: NewObject): boolean {
+    if (!this.#resumes || this.#kept !== undefined || !isRegular(local) || typeOf(local) !== (what.mode & S_IFMT)) return false;
+    if (this.#incomplete.has(local) || this.#store.readId(local) !== 0n || this.#store.isMarkedExcluded(local)) return false;
+    return this.#find(what.object) === undefined && this.#store.attributes(local) >= 0 && this.#store.stat.nlink === 1;
   }
 
   /** What cannot be changed after creation: the target of a symbolic link, the number of a device. */
@@ -264,6 +333,12 @@ export class ResyncTarget {
     if (known !== undefined && typeOf(known) === (what.mode & S_IFMT) && this.#isAlive(known)) {
       return this.#putInPlace(directory, name, known, what.object) ? STATUS.moved : STATUS.later;
     }
+    const partial = this.#store.lookup(directory, name);
+    if (typeof partial !== 'number' && this.#isPartOf(partial, what)) {
+      this.#bindings.bind(what.object, partial);
+      this.#incomplete.set(partial, what.object);
+      return STATUS.created;
+    }
     const { mode, uid, gid, rdev, target } = what;
     const object = { mode, uid, gid, rdev, target: target.length > 0 ? target : undefined, id: 0n };
     let made: Handle | number = -ENOSPC;
@@ -274,6 +349,7 @@ export class ResyncTarget {
     if (typeof made === 'number') throw new TargetError(`creating "${name.toString()}"`, made);
     this.#bindings.bind(what.object, made);
     this.#incomplete.set(made, what.object);
+    this.#kept?.made(made);
     return STATUS.created;
   }
 
@@ -297,6 +373,7 @@ export class ResyncTarget {
 
   #data({ object, offset, data }: Of<'data'>): void {
     const file = this.#known(object);
+    this.#kept?.beforeContent(file);
     if (this.#isAlive(file))
       must(
         'writing',
@@ -308,11 +385,13 @@ export class ResyncTarget {
   #withSpace(step: () => number): number {
     for (;;) {
       const outcome = step();
-      if (!isFull(outcome) || !this.#stashes.some((stash) => stash.giveUpSome())) return outcome;
+      if (isFull(outcome) && this.#image?.abandon('the disk is full') === true) continue;
+      if (!isFull(outcome) || this.#kept !== undefined || !this.#stashes.some((stash) => stash.giveUpSome())) return outcome;
     }
   }
 
   #hole(file: Handle, offset: number, length: number): void {
+    this.#kept?.beforeContent(file);
     if (!this.#isAlive(file)) return;
     const end = Math.min(offset + length, this.#store.stat.size);
     if (end <= offset) return;
@@ -330,16 +409,42 @@ export class ResyncTarget {
     const file = this.#known(object);
     if (!this.#isAlive(file)) return { kind: 'digests', seq, errno: 0, size: 0, digests: Buffer.alloc(0) };
     const { size } = this.#store.stat;
+    if (size > offset + length) willNeed(this.#store, file, offset + length, length);
     const digests = digestsOf(this.#store, file, offset, length);
     if (digests === -ESTALE) return { kind: 'digests', seq, errno: 0, size: 0, digests: Buffer.alloc(0) };
     if (typeof digests === 'number') throw new TargetError('reading', digests);
     return { kind: 'digests', seq, errno: 0, size, digests };
   }
 
+  #small(small: SmallObject): Status {
+    const handle = this.#known(small.object);
+    if (!this.#isAlive(handle)) return STATUS.same;
+    if ('digest' in small) {
+      const digests = digestsOf(this.#store, handle, 0, small.size);
+      if (digests === -ESTALE) return STATUS.same;
+      if (typeof digests === 'number') throw new TargetError('reading', digests);
+      if (!digests.equals(small.digest)) return STATUS.different;
+    } else if (small.data.length > 0) {
+      const { data } = small;
+      this.#kept?.beforeContent(handle);
+      must(
+        'writing',
+        this.#withSpace(() => this.#store.write(handle, 0, data)),
+      );
+    }
+    const isNew = this.#incomplete.has(handle);
+    if (!this.#attributes(small)) return STATUS.different;
+    // Nobody asks for it soon, and there are many of them.
+    if (isNew) this.#store.release(handle);
+    return STATUS.same;
+  }
+
   /** @returns false: an extended attribute that was given by digest is another here */
-  #attributes({ object, mode, uid, gid, size, atime, mtime, xattrs }: Of<'attributes'>): boolean {
+  #attributes(wanted: Attributes): boolean {
+    const { object, mode, uid, gid, size, atime, mtime, xattrs } = wanted;
     const handle = this.#known(object);
     if (!this.#isAlive(handle)) return true;
+    this.#kept?.beforeAttributes(handle, wanted);
     const { stat } = this.#store;
     const isOwnerOther = stat.uid !== uid || stat.gid !== gid;
     const isSizeOther = isRegular(handle) && stat.size !== size;

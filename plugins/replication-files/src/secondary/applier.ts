@@ -1,23 +1,31 @@
 /**
- * The secondary's end of a link: every message of the primary, in the order of the stream. With `async: second` a write is acknowledged
- * before it is applied; everything else, and everything with `none`, after. When `handle` returns, all that was received is applied.
+ * The secondary's end of a link: every message of the primary, in the order of the stream. With `async: second` a write or a new file is
+ * acknowledged before it is applied, while there is room; everything else, and everything with `none`, after. When `handle`
+ * returns, all that was received is applied.
  *
- * A write that was acknowledged and cannot be applied makes this tree worthless for a takeover: the durable mark is set first, then the
+ * What was acknowledged and cannot be applied makes this tree worthless for a takeover: the durable mark is set first, then the
  * link is closed with the reason.
  */
 import { HoldfastError, messageOf } from '@holdfast/sdk';
 import type { Boundary } from '../boundary/boundary.js';
+import type { ConflictKeeper } from '../conflicts/keeper.js';
+import type { CheckpointMark } from '../journal/checkpoint-mark.js';
 import type { RecentSet } from '../journal/dirty-set.js';
+import type { ImageRecorder } from '../image/recorder.js';
 import type { InconsistentMarker } from '../journal/marker.js';
 import type { Channel, Delivered } from '../link/channel.js';
+import { KeptTree } from '../resync/kept-tree.js';
 import { ResyncTarget } from '../resync/target.js';
+import type { Trash } from '../resync/trash.js';
 import type { Store } from '../store/store.js';
+import { S_IFMT, S_IFREG } from '../system/constants.js';
 import { errnoName } from '../system/errno.js';
 import { WireError } from '../wire/bytes.js';
 import { VerifyResponder } from '../verify/responder.js';
 import type { LiveRequest, Request, ResyncRequest, VerifyRequest } from '../wire/messages.js';
 import { Bindings } from './bindings.js';
 import { DivergedError, LiveOperations, type Modification } from './live.js';
+import { Room } from './room.js';
 
 /** Runs what waits for a disk on another thread. */
 export interface SyncPool {
@@ -33,13 +41,25 @@ export interface SyncPool {
   ): void;
 }
 
+/** The checkpoints of this session, as this node counts them. */
+export interface SessionMark extends Pick<CheckpointMark, 'begin' | 'flushed' | 'confirmed'> {
+  connected(): void;
+}
+
 export interface ApplierOptions {
   readonly store: Store;
   readonly boundary: Boundary;
   readonly channel: Pick<Channel, 'send' | 'flush' | 'fail'>;
   readonly marker: InconsistentMarker;
+  /** Keeps what a resync overwrites; undefined: nobody wants it. */
+  readonly keeper?: ConflictKeeper | undefined;
+  /** Of a store that can preserve what a resync changes. */
+  readonly image?: ImageRecorder;
   readonly recent: RecentSet;
+  readonly mark?: SessionMark | undefined;
   readonly pool: SyncPool;
+  /** Of the store; removed bit by bit by whoever owns both. */
+  readonly trash: Trash;
   readonly async: 'second' | 'none';
   /** The result of a verification, as the primary tells it. */
   readonly onVerified: (result: string) => void;
@@ -54,13 +74,16 @@ export class Applier {
   readonly #live: LiveOperations;
   readonly #target: ResyncTarget;
   readonly #responder: VerifyResponder;
+  readonly #room: Room;
   #state: 'new' | 'resynchronising' | 'connected' | 'closed' = 'new';
 
   constructor(options: ApplierOptions) {
     this.#options = options;
-    const { store, boundary, marker, recent, pool } = options;
+    const { store, boundary, marker, keeper, recent, pool, channel, trash } = options;
+    this.#room = new Room(store);
     this.#bindings = new Bindings(store.roots);
-    this.#target = new ResyncTarget({ store, boundary, marker, pool, bindings: this.#bindings });
+    const kept = keeper === undefined || keeper.hasEnded ? undefined : new KeptTree(keeper, store, channel);
+    this.#target = new ResyncTarget({ store, boundary, marker, pool, bindings: this.#bindings, trash, kept, image: options.image });
     this.#live = new LiveOperations(store, this.#bindings, recent, boundary, (parent, name, directory) =>
       this.#target.discard(parent, name, directory),
     );
@@ -81,13 +104,14 @@ export class Applier {
   /** Applies messages and answers them. Never throws. */
   handle(messages: readonly Delivered[]): void {
     try {
+      if (this.#state === 'resynchronising') this.#target.foresee(messages);
       for (let at = 0; at < messages.length && this.#state !== 'closed'; ) {
-        const writes = this.#options.async === 'second' ? this.#acknowledgeWrites(messages, at) : 0;
-        for (let i = at; i < at + writes; i += 1) this.#applyAcknowledged(messages[i] as Modification);
-        at += writes;
+        const acknowledged = this.#options.async === 'second' ? this.#acknowledgeAhead(messages, at) : 0;
+        for (let i = at; i < at + acknowledged; i += 1) this.#applyAcknowledged(messages[i] as Modification);
+        at += acknowledged;
         const message = messages[at];
         if (message === undefined) break;
-        if (writes === 0) {
+        if (acknowledged === 0) {
           this.#handleOne(message);
           at += 1;
         }
@@ -98,11 +122,6 @@ export class Applier {
     }
   }
 
-  /** Work that waits for a quiet moment (removing what a resync put aside); about once a second. */
-  tick(): void {
-    if (this.#state === 'connected') this.#target.tick();
-  }
-
   /** The channel has ended: answers of the pool that still come are dropped. */
   close(): void {
     this.#state = 'closed';
@@ -110,10 +129,10 @@ export class Applier {
     this.#target.close();
   }
 
-  /** @returns how many writes from `at` on were acknowledged; the acknowledgements are on their way before anything is applied */
-  #acknowledgeWrites(messages: readonly Delivered[], at: number): number {
+  /** @returns how many messages from `at` on were acknowledged; the acknowledgements are on their way before anything is applied */
+  #acknowledgeAhead(messages: readonly Delivered[], at: number): number {
     let count = 0;
-    for (let message = messages[at]; message?.kind === 'write' && this.#state === 'connected'; message = messages[at + count]) {
+    for (let message = messages[at]; this.#isAcknowledgedAhead(message); message = messages[at + count]) {
       this.#acknowledge(message.seq, 0);
       count += 1;
     }
@@ -121,13 +140,24 @@ export class Applier {
     return count;
   }
 
+  /** The primary has made sure that it can succeed: with room for it, only a disk that breaks is in its way. */
+  #isAcknowledgedAhead(message: Delivered | undefined): message is Modification {
+    if (message === undefined || this.#state !== 'connected') return false;
+    if (message.kind === 'write') return this.#room.admits(message.data.length);
+    return message.kind === 'create' && (message.mode & S_IFMT) === S_IFREG && this.#room.admits(0);
+  }
+
   #applyAcknowledged(request: Modification): void {
     if (this.#state === 'closed') return;
     const errno = this.#live.apply(request);
     if (errno === 0) return;
-    throw new HoldfastError('HF_REPLICATION_APPLY', `an acknowledged write failed here: ${errnoName(errno)}; is the disk full or broken?`, {
-      errno,
-    });
+    throw new HoldfastError(
+      'HF_REPLICATION_APPLY',
+      `an acknowledged ${request.kind} failed here: ${errnoName(errno)}; is the disk full or broken?`,
+      {
+        errno,
+      },
+    );
   }
 
   #handleOne(message: Delivered): void {
@@ -159,9 +189,11 @@ export class Applier {
         if (request.phase === 'begin') {
           this.#options.recent.cut();
           this.#bindings.checkpoint();
-          this.#syncAll(request.seq);
+          const number = this.#options.mark?.begin() ?? 0;
+          this.#syncAll(request.seq, () => this.#options.mark?.flushed(number, false));
         } else {
-          this.#options.recent.forgetPrevious();
+          this.#options.mark?.confirmed();
+          this.#options.recent.forgetOlder();
           this.#acknowledge(request.seq, 0);
         }
         return;
@@ -188,9 +220,11 @@ export class Applier {
     } else if (this.#state !== 'resynchronising') throw new WireError(`${request.kind} outside a resync`);
     if (request.kind === 'resync-sync' || request.kind === 'resync-finish') {
       const isLast = request.kind === 'resync-finish';
+      this.#target.keepRemoved();
       if (isLast) this.#target.putAside();
       this.#syncAll(request.seq, () => {
         if (!isLast) return;
+        this.#options.mark?.connected();
         this.#target.finish();
         this.#options.recent.clear();
         this.#enter('connected');

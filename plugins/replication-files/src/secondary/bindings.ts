@@ -4,17 +4,20 @@
  * a write that the application made before the removal may still be on its way, and is nothing to complain about.
  */
 import type { Handle } from '../store/handle.js';
+import { PackedObjects } from './packed-objects.js';
 
-export interface Binding {
-  readonly handle: Handle;
-  parent: Handle | undefined;
-  name: Buffer | undefined;
-  isGone: boolean;
+/** Where an object was last known to be. */
+interface KnownPlace {
+  readonly parent: Handle | undefined;
+  readonly name: Buffer | undefined;
 }
 
+const NOWHERE: KnownPlace = { parent: undefined, name: undefined };
+
 export class Bindings {
-  readonly #byId = new Map<bigint, Binding>();
-  readonly #byHandle = new Map<Handle, bigint>();
+  #objects = new PackedObjects();
+  /** What was asked for last is often asked for again. */
+  #last: (KnownPlace & { readonly object: bigint; readonly handle: Handle }) | undefined;
   /** Ids of removed objects: since the last checkpoint, and before it. */
   #gone: bigint[] = [];
   #goneBefore: bigint[] = [];
@@ -24,54 +27,67 @@ export class Bindings {
     this.clear();
   }
 
-  get(object: bigint): Binding | undefined {
-    return this.#byId.get(object);
+  /** Whether the object is or was known. */
+  knows(object: bigint): boolean {
+    return this.#objects.find(object) >= 0;
   }
 
   /** The handle of an object that exists. */
   handle(object: bigint): Handle | undefined {
-    const binding = this.#byId.get(object);
-    return binding === undefined || binding.isGone ? undefined : binding.handle;
+    return this.#existing(object)?.handle;
+  }
+
+  place(object: bigint): KnownPlace {
+    return this.#existing(object) ?? NOWHERE;
+  }
+
+  #existing(object: bigint): (KnownPlace & { readonly handle: Handle }) | undefined {
+    if (this.#last?.object === object) return this.#last;
+    const row = this.#objects.find(object);
+    if (row < 0 || this.#objects.isGone(row)) return undefined;
+    this.#last = { object, handle: this.#objects.handle(row), parent: this.#objects.parent(row), name: this.#objects.name(row) };
+    return this.#last;
   }
 
   idOf(handle: Handle): bigint | undefined {
-    return this.#byHandle.get(handle);
+    const row = this.#objects.findHandle(handle);
+    return row < 0 ? undefined : this.#objects.id(row);
   }
 
   bind(object: bigint, handle: Handle, parent?: Handle, name?: Buffer): void {
-    this.#byId.set(object, { handle, parent, name, isGone: false });
-    this.#byHandle.set(handle, object);
+    this.#last = undefined;
+    this.#objects.set(object, handle, parent, name);
   }
 
   moved(handle: Handle, parent: Handle, name: Buffer): void {
-    const id = this.#byHandle.get(handle);
-    const binding = id === undefined ? undefined : this.#byId.get(id);
-    if (binding === undefined) return;
-    binding.parent = parent;
-    binding.name = name;
+    this.#last = undefined;
+    const row = this.#objects.findHandle(handle);
+    if (row >= 0) this.#objects.move(row, parent, name);
   }
 
   /** The object's last name is gone. */
   removed(handle: Handle): void {
-    const id = this.#byHandle.get(handle);
-    if (id === undefined) return;
-    const binding = this.#byId.get(id);
-    if (binding !== undefined) binding.isGone = true;
-    this.#byHandle.delete(handle);
-    this.#gone.push(id);
+    this.#last = undefined;
+    const row = this.#objects.findHandle(handle);
+    if (row < 0) return;
+    this.#gone.push(this.#objects.id(row));
+    this.#objects.markGone(row);
   }
 
   /** Forgets removed objects that were removed before the last checkpoint but one. */
   checkpoint(): void {
-    for (const id of this.#goneBefore) if (this.#byId.get(id)?.isGone === true) this.#byId.delete(id);
+    for (const id of this.#goneBefore) {
+      const row = this.#objects.find(id);
+      if (row >= 0 && this.#objects.isGone(row)) this.#objects.remove(row);
+    }
     this.#goneBefore = this.#gone;
     this.#gone = [];
   }
 
   /** Only the roots are known. */
   clear(): void {
-    this.#byId.clear();
-    this.#byHandle.clear();
+    this.#last = undefined;
+    this.#objects = new PackedObjects();
     this.#gone = [];
     this.#goneBefore = [];
     this.roots.forEach((root, index) => this.bind(BigInt(index + 1), root));

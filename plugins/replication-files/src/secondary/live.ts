@@ -90,9 +90,9 @@ export class LiveOperations {
 
   /** The handle, or undefined when the object was removed before. @throws DivergedError when it was never known */
   existing(object: bigint): Handle | undefined {
-    const binding = this.bindings.get(object);
-    if (binding === undefined) throw new DivergedError(`object ${object.toString(16)} was never introduced`);
-    return binding.isGone ? undefined : binding.handle;
+    const handle = this.bindings.handle(object);
+    if (handle === undefined && !this.bindings.knows(object)) throw new DivergedError(`object ${object.toString(16)} was never introduced`);
+    return handle;
   }
 
   #directory(object: bigint): Handle {
@@ -156,8 +156,8 @@ export class LiveOperations {
     const directory = this.#directory(parent);
     const handle = this.existing(object);
     if (handle === undefined) return ENOENT;
-    const known = this.bindings.get(object);
-    if (known?.parent !== undefined && known.name !== undefined) {
+    const known = this.bindings.place(object);
+    if (known.parent !== undefined && known.name !== undefined) {
       const knownParent = this.bindings.idOf(known.parent) ?? this.store.readId(known.parent);
       if (knownParent > 0n) this.recent.touchName(known.parent, knownParent, known.name);
     }
@@ -202,7 +202,9 @@ export class LiveOperations {
 
   /** Of the object that `lookup` just met. */
   #isLastName(handle: Handle): boolean {
-    return isDirectory(handle) || this.store.stat.nlink === 1;
+    const isLast = isDirectory(handle) || this.store.stat.nlink === 1;
+    if (isLast) this.store.lastCloses.expect(handle, this.store.stat);
+    return isLast;
   }
 
   #unnamed(handle: Handle, wasLast: boolean): void {
@@ -275,7 +277,7 @@ export class LiveOperations {
   #setAttributes({ object, valid, mode, uid, gid, size, atime, mtime }: Of<'setattr'>): number {
     const handle = this.existing(object);
     if (handle === undefined) return 0;
-    const { parent, name } = this.#place(object);
+    const { parent, name } = this.bindings.place(object);
     if ((valid & VALID.size) !== 0) {
       const outcome = this.store.attributes(handle);
       if (outcome < 0) return -outcome;
@@ -299,7 +301,7 @@ export class LiveOperations {
   #changeXattr(request: Of<'setxattr'> | Of<'removexattr'>): number {
     const handle = this.existing(request.object);
     if (handle === undefined) return 0;
-    const { parent, name } = this.#place(request.object);
+    const { parent, name } = this.bindings.place(request.object);
     this.recent.touchAttributes(handle, parent, name);
     if (request.kind === 'removexattr') return errnoOf(this.store.xattrs.remove(handle, request.name));
     return errnoOf(this.store.setXattr(handle, request.name, request.value, request.flags, request.clearsSetgid));
@@ -308,7 +310,7 @@ export class LiveOperations {
   #write({ object, offset, data }: Of<'write'>): number {
     const handle = this.existing(object);
     if (handle === undefined) return 0;
-    const { parent, name } = this.#place(object);
+    const { parent, name } = this.bindings.place(object);
     this.recent.touchData(handle, offset, data.length, parent, name);
     const outcome = this.store.write(handle, offset, data);
     if (outcome < 0) return -outcome;
@@ -318,7 +320,7 @@ export class LiveOperations {
   #fallocate({ object, mode, offset, length }: Of<'fallocate'>): number {
     const handle = this.existing(object);
     if (handle === undefined) return 0;
-    const { parent, name } = this.#place(object);
+    const { parent, name } = this.bindings.place(object);
     this.recent.touchData(handle, offset, length, parent, name);
     return errnoOf(this.store.fallocate(handle, mode, offset, length));
   }
@@ -332,11 +334,6 @@ export class LiveOperations {
       if (outcome < 0) errno = -outcome;
     }
     return errno;
-  }
-
-  #place(object: bigint): { parent: Handle | undefined; name: Buffer | undefined } {
-    const binding = this.bindings.get(object);
-    return { parent: binding?.parent, name: binding?.name };
   }
 }
 

@@ -10,6 +10,8 @@ interface Descriptor {
   readonly fd: number;
   pins: number;
   used: boolean;
+  /** Not to be kept when nobody uses it any more. */
+  isForgotten: boolean;
 }
 
 export class Descriptors {
@@ -48,18 +50,25 @@ export class Descriptors {
     return fd;
   }
 
-  unpin(handle: Handle): void {
+  /** @returns the descriptor, to be closed, when it was forgotten meanwhile and this was the last pin; or -1 */
+  unpin(handle: Handle): number {
     const known = this.#open.get(handle);
     if (known === undefined || known.pins === 0) throw new Error('a descriptor was unpinned more often than pinned');
     known.pins -= 1;
+    return known.isForgotten && known.pins === 0 ? this.forget(handle) : -1;
   }
 
-  /** Closes the descriptor unless it is pinned: an object that was removed should not keep its blocks. */
-  forget(handle: Handle): void {
+  /**
+   * Gives the descriptor up: what was removed should not keep its blocks. One that is pinned goes with its last pin.
+   * @returns it, to be closed, or -1
+   */
+  forget(handle: Handle): number {
     const known = this.#open.get(handle);
-    if (known === undefined || known.pins > 0) return;
+    if (known === undefined) return -1;
+    known.isForgotten = true;
+    if (known.pins > 0) return -1;
     this.#open.delete(handle);
-    close(known.fd);
+    return known.fd;
   }
 
   closeAll(): void {
@@ -69,7 +78,7 @@ export class Descriptors {
 
   #keep(handle: Handle, fd: number): void {
     if (this.#open.size >= this.#countMax) this.#evict();
-    this.#open.set(handle, { fd, pins: 0, used: true });
+    this.#open.set(handle, { fd, pins: 0, used: true, isForgotten: false });
   }
 
   /** Closes a sixteenth, so that the search is paid once for many. If everything is pinned the table grows. */

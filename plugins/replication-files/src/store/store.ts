@@ -10,13 +10,16 @@
 import { HoldfastError } from '@holdfast/sdk';
 import * as sys from '../system/calls.js';
 import * as c from '../system/constants.js';
-import { EBADF, EEXIST, EINVAL, ENAMETOOLONG, EOPNOTSUPP, EPERM, EROFS, errnoName } from '../system/errno.js';
+import { EBADF, EEXIST, EINVAL, EOPNOTSUPP, EPERM, EROFS, errnoName } from '../system/errno.js';
 import { Stat } from '../system/stat.js';
 import { ACCESS_ACL, DEFAULT_ACL } from '../wire/xattr-names.js';
 import { entriesIn, type DirectoryEntry } from './directory-entries.js';
 import { Descriptors } from './descriptors.js';
+import { createAsGroup, createAsOwnGroup } from './file-group.js';
 import { handleAt, handleOf, isDirectory, isRegular, openHandle, rootOf, type Handle } from './handle.js';
+import { refusedName, terminate } from './names.js';
 import { EXCLUDED_ID } from './object-id.js';
+import { LastCloses } from './last-closes.js';
 import { ID_XATTR_BYTES_MAX, procPath, readEraOf, readIdOf, writeIdOf, Xattrs } from './xattrs.js';
 
 /** Reserved directory in each root: the stash of a resync's target. Hidden from applications, never replicated. */
@@ -63,6 +66,7 @@ export class Store {
   onCreated: ((handle: Handle) => void) | undefined;
   /** Told of every successful `write` that the kernel keeps in its cache. */
   onWritten: ((handle: Handle, offset: number, length: number) => void) | undefined;
+  readonly lastCloses: LastCloses;
   readonly #rootFds: readonly number[];
   readonly #descriptors: Descriptors;
   readonly #nameA = Buffer.from(new ArrayBuffer(c.PATH_BYTES_MAX + 1));
@@ -70,7 +74,6 @@ export class Store {
   readonly #idBytes = Buffer.from(new ArrayBuffer(ID_XATTR_BYTES_MAX));
   readonly #entries = Buffer.from(new ArrayBuffer(65536));
   readonly #vector = Buffer.from(new ArrayBuffer(16));
-  #fsgid = 0;
   /** Roots whose file system, or kernel, does not know uncached writes. */
   readonly #cachedOnly = new Set<number>();
 
@@ -102,11 +105,13 @@ export class Store {
     this.roots = roots;
     this.#rootFds = fds;
     this.#descriptors = new Descriptors(fds, DESCRIPTORS_MAX);
+    this.lastCloses = new LastCloses(this.#descriptors);
     this.xattrs = new Xattrs(this.#descriptors);
     sys.umask(0);
   }
 
   close(): void {
+    createAsOwnGroup();
     this.#descriptors.closeAll();
     for (const fd of this.#rootFds) sys.close(fd);
   }
@@ -126,19 +131,31 @@ export class Store {
     return this.#descriptors.pin(handle);
   }
 
-  unpin(handle: Handle): void {
-    this.#descriptors.unpin(handle);
+  /** Takes over a descriptor of this object that another process had opened. */
+  adopt(handle: Handle, fd: number): void {
+    this.#descriptors.adopt(handle, fd);
   }
 
-  /** Closes the cached descriptor, if it is not pinned. */
+  unpin(handle: Handle): void {
+    const fd = this.#descriptors.unpin(handle);
+    if (fd >= 0) this.lastCloses.close(handle, fd);
+  }
+
+  /** Closes the cached descriptor; one that is pinned, with its last `unpin`. */
   release(handle: Handle): void {
-    this.#descriptors.forget(handle);
+    const fd = this.#descriptors.forget(handle);
+    if (fd >= 0) this.lastCloses.close(handle, fd);
+  }
+
+  /** A directory in which a name is asked for. */
+  #at(parent: Handle, name: Uint8Array): number {
+    const refused = refusedName(name);
+    return refused < 0 ? refused : this.#descriptors.get(parent);
   }
 
   /** The handle of `name` in `parent`, with its attributes in `stat`; or -errno. */
   lookup(parent: Handle, name: Uint8Array): Handle | number {
-    if (name.length > c.NAME_BYTES_MAX) return -ENAMETOOLONG;
-    const fd = this.#descriptors.get(parent);
+    const fd = this.#at(parent, name);
     if (fd < 0) return fd;
     const path = terminate(this.#nameA, name);
     const outcome = this.stat.at(fd, path);
@@ -193,11 +210,10 @@ export class Store {
 
   /** Creates an object of any type with id and owner; its attributes are in `stat`. EEXIST: the name is taken. @returns handle or -errno */
   create(parent: Handle, name: Uint8Array, object: NewObject): Handle | number {
-    if (name.length > c.NAME_BYTES_MAX) return -ENAMETOOLONG;
-    const parentFd = this.#descriptors.get(parent);
+    const parentFd = this.#at(parent, name);
     if (parentFd < 0) return parentFd;
     const path = terminate(this.#nameA, name);
-    this.#setGroup(object.gid);
+    createAsGroup(object.gid);
     const type = object.mode & c.S_IFMT;
     let fd = -1;
     let outcome: number;
@@ -228,7 +244,7 @@ export class Store {
   createUnnamed(parent: Handle, object: NewObject): Handle | number {
     const parentFd = this.#descriptors.get(parent);
     if (parentFd < 0) return parentFd;
-    this.#setGroup(object.gid);
+    createAsGroup(object.gid);
     const fd = sys.openat(parentFd, SELF, c.O_RDWR | c.O_TMPFILE | c.O_NOATIME | c.O_CLOEXEC, object.mode & 0o7777);
     if (fd < 0) return fd;
     const handle = this.#finishCreation(fd, rootOf(parent), c.S_IFREG, object);
@@ -245,7 +261,8 @@ export class Store {
    * generations.
    */
   #adopt(handle: Handle, fd: number): Handle {
-    this.#descriptors.forget(handle);
+    const old = this.#descriptors.forget(handle);
+    if (old >= 0) sys.close(old);
     this.#descriptors.adopt(handle, fd);
     this.onCreated?.(handle);
     return handle;
@@ -266,20 +283,12 @@ export class Store {
     return outcome < 0 ? outcome : handle;
   }
 
-  /** New files get this group unless their directory is setgid: exactly what the kernel would do for the application. */
-  #setGroup(gid: number): void {
-    if (this.#fsgid === gid) return;
-    sys.setfsgid(gid);
-    this.#fsgid = gid;
-  }
-
   link(object: Handle, parent: Handle, name: Uint8Array): number {
-    if (name.length > c.NAME_BYTES_MAX) return -ENAMETOOLONG;
     const fd = this.#descriptors.pin(object);
     if (fd < 0) return fd;
-    const parentFd = this.#descriptors.get(parent);
+    const parentFd = this.#at(parent, name);
     const outcome = parentFd < 0 ? parentFd : sys.linkat(fd, EMPTY, parentFd, terminate(this.#nameA, name), c.AT_EMPTY_PATH);
-    this.#descriptors.unpin(object);
+    this.unpin(object);
     return outcome;
   }
 
@@ -292,19 +301,17 @@ export class Store {
   }
 
   #remove(parent: Handle, name: Uint8Array, flags: number): number {
-    if (name.length > c.NAME_BYTES_MAX) return -ENAMETOOLONG;
-    const fd = this.#descriptors.get(parent);
+    const fd = this.#at(parent, name);
     return fd < 0 ? fd : sys.unlinkat(fd, terminate(this.#nameA, name), flags);
   }
 
   /** @param flags of renameat2(2); what RENAME_WHITEOUT leaves behind belongs to nobody in particular, see `whiteout` */
   rename(parent: Handle, name: Uint8Array, newParent: Handle, newName: Uint8Array, flags: number): number {
-    if (name.length > c.NAME_BYTES_MAX || newName.length > c.NAME_BYTES_MAX) return -ENAMETOOLONG;
-    const fd = this.#descriptors.pin(parent);
+    const fd = refusedName(name) || this.#descriptors.pin(parent);
     if (fd < 0) return fd;
-    const newFd = this.#descriptors.get(newParent);
+    const newFd = this.#at(newParent, newName);
     const outcome = newFd < 0 ? newFd : sys.renameat2(fd, terminate(this.#nameA, name), newFd, terminate(this.#nameB, newName), flags);
-    this.#descriptors.unpin(parent);
+    this.unpin(parent);
     return outcome;
   }
 
@@ -313,9 +320,13 @@ export class Store {
    * @param flags may add RENAME_NOREPLACE @returns what is under the old name, 0 when nothing happened, or -errno
    */
   whiteout(parent: Handle, name: Uint8Array, newParent: Handle, newName: Uint8Array, flags: number, left: Whiteout): Handle | number {
-    this.#setGroup(left.gid);
+    createAsGroup(left.gid);
     const outcome = this.rename(parent, name, newParent, newName, flags | c.RENAME_WHITEOUT);
-    if (outcome < 0) return outcome;
+    return outcome < 0 ? outcome : this.labelWhiteout(parent, name, left);
+  }
+
+  /** Id and owner of the whiteout that a rename has left. @returns as `whiteout` */
+  labelWhiteout(parent: Handle, name: Uint8Array, left: Whiteout): Handle | number {
     const handle = this.lookup(parent, name);
     // Two names of one object: nothing happened.
     if (typeof handle === 'number' || this.stat.type !== c.S_IFCHR || this.stat.rdev !== 0) return 0;
@@ -435,6 +446,13 @@ export class Store {
   readRawEntries(directory: Handle, offset: bigint, bytesMax: number): number {
     const fd = this.#descriptors.get(directory);
     if (fd < 0) return fd;
+    const bytes = this.#listFrom(fd, offset, bytesMax);
+    // ext4: a description whose first use was at the end (its predecessor was closed in the middle of a listing) says once that the
+    // directory is empty. No directory is: it has `.` and `..`.
+    return bytes === 0 && offset === 0n ? this.#listFrom(fd, offset, bytesMax) : bytes;
+  }
+
+  #listFrom(fd: number, offset: bigint, bytesMax: number): number {
     const moved = sys.lseek(fd, offset, c.SEEK_SET);
     return moved < 0 ? moved : sys.getdents64(fd, this.#entries, Math.min(bytesMax, this.#entries.length));
   }
@@ -466,13 +484,6 @@ export class Store {
     const made = sys.mkdirat(this.rootFd(root), terminate(this.#nameA, RESERVED_NAME), 0o700);
     return made < 0 && made !== -EEXIST ? made : this.lookup(parent, RESERVED_NAME);
   }
-}
-
-function terminate(scratch: Buffer, name: Uint8Array): Buffer {
-  if (name.length >= scratch.length) throw new Error(`a name of ${name.length} bytes reached the store unchecked`);
-  scratch.set(name);
-  scratch[name.length] = 0;
-  return scratch;
 }
 
 function unsuitable(path: string, why: string): HoldfastError {

@@ -47,6 +47,10 @@ export function procPath(fd: number): Buffer {
 }
 
 export class Xattrs {
+  /** Told of every object before an attribute of it is changed. */
+  beforeChange: ((handle: Handle) => void) | undefined;
+  /** Whether what failed may be tried again: room was made. */
+  canRepeat: ((outcome: number) => boolean) | undefined;
   readonly #descriptors: Descriptors;
   readonly #names = Buffer.from(new ArrayBuffer(XATTR_LIST_BYTES_MAX));
   readonly #value = Buffer.from(new ArrayBuffer(XATTR_VALUE_BYTES_MAX));
@@ -76,14 +80,19 @@ export class Xattrs {
   set(handle: Handle, name: string, value: Uint8Array, flags: number): number {
     const refused = refusal(name);
     if (refused !== 0) return -refused;
-    const fd = this.#descriptors.get(handle);
-    return fd < 0 ? fd : setOf(fd, handle, cName(name), value, value.length, flags);
+    this.beforeChange?.(handle);
+    for (;;) {
+      const fd = this.#descriptors.get(handle);
+      const outcome = fd < 0 ? fd : setOf(fd, handle, cName(name), value, value.length, flags);
+      if (outcome >= 0 || this.canRepeat?.(outcome) !== true) return outcome;
+    }
   }
 
   /** @returns 0 or -errno (ENODATA: there is none of this name) */
   remove(handle: Handle, name: string): number {
     const refused = refusal(name);
     if (refused !== 0) return -refused;
+    this.beforeChange?.(handle);
     const fd = this.#descriptors.get(handle);
     if (fd < 0) return fd;
     return hasPlainDescriptor(handle) ? sys.fremovexattr(fd, cName(name)) : sys.removexattr(procPath(fd), cName(name));

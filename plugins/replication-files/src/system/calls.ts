@@ -21,6 +21,7 @@ const pwriteC = bind('int64_t pwrite64(int, void*, uint64_t, int64_t)');
 const preadv2C = bind('int64_t preadv64v2(int, void*, int, int64_t, int)');
 const pwritev2C = bind('int64_t pwritev64v2(int, void*, int, int64_t, int)');
 const openatC = bind('int openat(int, void*, int, uint32_t)');
+const openC = bind('int open(void*, int, uint32_t)');
 const openByHandleC = bind('int open_by_handle_at(int, void*, int)');
 const nameToHandleC = bind('int name_to_handle_at(int, void*, void*, void*, int)');
 const statxC = bind('int statx(int, void*, int, uint32_t, void*)');
@@ -69,7 +70,10 @@ const listenC = bind('int listen(int, int)');
 const acceptC = bind('int accept4(int, void*, void*, int)');
 const setsockoptC = bind('int setsockopt(int, int, int, void*, uint32_t)');
 const getsockoptC = bind('int getsockopt(int, int, int, void*, void*)');
+const ioctlC = bind('int ioctl(int, uint64_t, int64_t)');
 const sendC = bind('int64_t send(int, void*, uint64_t, int)');
+
+const FICLONE = 0x40049409;
 
 function result(value: number): number {
   return value < 0 ? -koffi.errno() : value;
@@ -142,14 +146,18 @@ export const umask = (mask: number): number => umaskC(mask);
 export const mount = (source: Bytes, target: Uint8Array, type: Bytes, flags: number, data: Bytes): number =>
   result(mountC(source, target, type, flags, data));
 export const umount2 = (target: Uint8Array, flags: number): number => result(umount2C(target, flags));
-/** Runs on another thread: unmounting writes back what the kernel still holds, which this process itself must answer. */
-export function umountWithoutBlocking(target: Uint8Array, flags: number): Promise<number> {
+/** Runs on another thread: what the kernel asks meanwhile, this process itself must answer. */
+function withoutBlocking(native: Native, ...values: unknown[]): Promise<number> {
   return new Promise((resolve) => {
-    (umount2C as unknown as { async: (...values: unknown[]) => void }).async(target, flags, (_error: unknown, value: number) => {
+    (native as unknown as { async: (...all: unknown[]) => void }).async(...values, (_error: unknown, value: number) => {
       resolve(result(value));
     });
   });
 }
+/** Writes back what the kernel still holds. */
+export const umountWithoutBlocking = (target: Uint8Array, flags: number): Promise<number> => withoutBlocking(umount2C, target, flags);
+export const openWithoutBlocking = (path: Uint8Array, flags: number): Promise<number> => withoutBlocking(openC, path, flags, 0);
+export const syncfsWithoutBlocking = (fd: number): Promise<number> => withoutBlocking(syncfsC, fd);
 export const prctl = (option: number, value: number): number => result(prctlC(option, value, 0, 0, 0));
 export const epollCreate = (): number => result(epollCreateC(0o2000000));
 /** @param event 12 bytes on x64 (packed), 16 elsewhere: see `EpollSet`. */
@@ -167,6 +175,8 @@ export const setsockopt = (fd: number, level: number, name: number, value: Uint8
   result(setsockoptC(fd, level, name, value, value.length));
 export const getsockopt = (fd: number, level: number, name: number, into: Uint8Array, length: Uint8Array): number =>
   result(getsockoptC(fd, level, name, into, length));
+/** Makes all of `to` share the blocks of `from`. */
+export const cloneFile = (to: number, from: number): number => result(ioctlC(to, FICLONE, from));
 export const send = (fd: number, from: Uint8Array, length: number, flags: number): number => result(sendC(fd, from, length, flags));
 
 /** A `struct iovec` of a buffer that stays where it is (allocated outside Node's pool and kept alive by the caller). */

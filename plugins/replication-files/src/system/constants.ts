@@ -19,6 +19,7 @@ export const S_IFDIR = 0o040000;
 export const S_IFCHR = 0o020000;
 export const S_IFBLK = 0o060000;
 export const S_IFIFO = 0o010000;
+export const S_IFSOCK = 0o140000;
 export const S_ISUID = 0o4000;
 export const S_ISGID = 0o2000;
 export const S_IXGRP = 0o010;
@@ -37,6 +38,7 @@ export const SEEK_HOLE = 4;
 
 export const RWF_NOWAIT = 8;
 export const RWF_DONTCACHE = 0x80;
+export const POSIX_FADV_WILLNEED = 3;
 export const POSIX_FADV_DONTNEED = 4;
 export const SYNC_FILE_RANGE_WRITE = 2;
 
@@ -85,7 +87,11 @@ export const TCP_NODELAY = 1;
 export const TCP_USER_TIMEOUT = 18;
 export const MSG_NOSIGNAL = 0x4000;
 
+export const PR_SET_PDEATHSIG = 1;
 export const PR_SET_IO_FLUSHER = 57;
+export const SIGKILL = 9;
+export const SO_RCVTIMEO = 20;
+export const SO_SNDTIMEO = 21;
 
 /** Bytes of one name in a directory, and of a symlink target, that Linux allows. */
 export const NAME_BYTES_MAX = 255;

@@ -17,6 +17,7 @@ export const EXDEV = 18;
 export const ENOTDIR = 20;
 export const EISDIR = 21;
 export const EINVAL = 22;
+export const EALREADY = 114;
 export const ETXTBSY = 26;
 export const EFBIG = 27;
 const EBADMSG = 74;
@@ -91,6 +92,11 @@ export function errnoName(errno: number): string {
 /** The disk, or the file system on it, is broken: not what a request asked for. */
 export function isDiskError(errno: number): boolean {
   return errno === EIO || errno === EBADMSG || errno === EUCLEAN;
+}
+
+/** No room on the disk, or in the quota. */
+export function isFull(outcome: number): boolean {
+  return outcome === -ENOSPC || outcome === -EDQUOT;
 }
 
 /** The object or the name is not there any more; every other error says nothing about that. */

@@ -2,7 +2,7 @@
  * What the application moved or linked while a verification runs: it could have left a directory that is not compared yet for one that is.
  * Objects that were created during the verification have no past that could differ, and what was compared after a move need not be again.
  */
-import type { Node } from '../primary/node-table.js';
+import type { Node } from '../primary/node.js';
 import type { MovedObject } from './verification.js';
 
 const WAITING_MAX = 50_000;
@@ -36,7 +36,7 @@ export class Moves {
       if (node.orphan) continue;
       if (this.#compared.size >= COMPARED_MAX) this.#compared.clear();
       this.#compared.add(id);
-      const place = node.names.at(-1);
+      const place = node.lastName;
       return { handle: node.handle, id, path: pathOf(node), directory: place?.parent.handle, name: place?.name };
     }
     return undefined;
@@ -45,7 +45,7 @@ export class Moves {
 
 function pathOf(node: Node): Buffer {
   const parts: Buffer[] = [];
-  for (let place = node.names.at(-1); place !== undefined && parts.length < PATH_PARTS_MAX; place = place.parent.names.at(-1)) {
+  for (let place = node.lastName; place !== undefined && parts.length < PATH_PARTS_MAX; place = place.parent.lastName) {
     parts.unshift(place.name, Buffer.from('/'));
   }
   return Buffer.concat(parts).subarray(0, -1);

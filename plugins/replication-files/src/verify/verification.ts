@@ -12,7 +12,8 @@
  */
 import type { Boundary } from '../boundary/boundary.js';
 import { HoldfastError, messageOf } from '@holdfast/sdk';
-import type { Node, NodeFollower } from '../primary/node-table.js';
+import type { Node } from '../primary/node.js';
+import type { NodeFollower } from '../primary/node-table.js';
 import type { StepOutcome, Steps } from '../resync/flow.js';
 import { isDirectory, isRegular, rootOf, type Handle } from '../store/handle.js';
 import { rootId } from '../store/object-id.js';

@@ -16,6 +16,8 @@ import {
   REASON_BYTES_MAX,
   RESERVED_NAME,
   RESULT_BYTES_MAX,
+  SMALL_BYTES_MAX,
+  SMALL_OBJECTS_MAX,
   STAMPS_MAX,
   SYMLINK_BYTES_MAX,
   XATTR_INLINE_BYTES_MAX,
@@ -24,7 +26,19 @@ import {
   XATTRS_MAX,
 } from './limits.js';
 import { MESSAGE_HEADER_BYTES, STATUS, TYPE, VALID } from './messages.js';
-import type { Entry, Listed, Message, NewObject, Stamp, Subject, TimeSpec, VerifyRequest, Xattr } from './messages.js';
+import type {
+  Attributes,
+  Entry,
+  Listed,
+  Message,
+  NewObject,
+  SmallObject,
+  Stamp,
+  Subject,
+  TimeSpec,
+  VerifyRequest,
+  Xattr,
+} from './messages.js';
 import { isReplicatedXattr } from './xattr-names.js';
 
 const KIND = new Map<number, Message['kind']>(Object.entries(TYPE).map(([kind, type]) => [type, kind as Message['kind']]));
@@ -37,7 +51,7 @@ const REGULAR_TYPE = 0o100000;
 const ERRNO_MAX = 4095;
 
 /**
- * All messages of one record, in order. Data, statuses and digests are views into `record`; names are copies.
+ * All messages of one record, in order. Data, content of small files, statuses and digests are views into `record`; names are copies.
  * @throws WireError
  */
 export function decodeMessages(record: Buffer): Message[] {
@@ -183,18 +197,12 @@ function decodeBody(from: ByteReader, kind: Message['kind'], seq: number): Messa
       return { kind, seq, directory, entries: entries(from, directory) };
     }
     case 'attributes':
-      return {
-        kind,
-        seq,
-        object: id(from),
-        mode: fileMode(from),
-        uid: from.u32(),
-        gid: from.u32(),
-        size: from.size(),
-        atime: time(from),
-        mtime: time(from),
-        xattrs: xattrs(from),
-      };
+      return { kind, seq, ...attributes(from) };
+    case 'small': {
+      const objects: SmallObject[] = [];
+      for (let left = atMost(from.u32(), SMALL_OBJECTS_MAX, 'number of small objects'); left > 0; left -= 1) objects.push(small(from));
+      return { kind, seq, objects };
+    }
     case 'statuses': {
       const error = errno(from);
       const statuses = from.view(atMost(from.u32(), ENTRIES_MAX, 'number of statuses'));
@@ -346,6 +354,29 @@ function xattrs(from: ByteReader): Xattr[] {
   }
   atMost(inlineBytes, XATTR_INLINE_BYTES_MAX, 'bytes of attribute values');
   return list;
+}
+
+function attributes(from: ByteReader): Attributes {
+  return {
+    object: id(from),
+    mode: fileMode(from),
+    uid: from.u32(),
+    gid: from.u32(),
+    size: from.size(),
+    atime: time(from),
+    mtime: time(from),
+    xattrs: xattrs(from),
+  };
+}
+
+function small(from: ByteReader): SmallObject {
+  const known = attributes(from);
+  const isDigest = flag(from);
+  const content = from.view(atMost(from.u32(), SMALL_BYTES_MAX, 'length of a small file'));
+  atMost(known.size, SMALL_BYTES_MAX, 'size of a small file');
+  if (content.length !== (isDigest ? DIGEST_BYTES : known.size)) throw new WireError(`${content.length} bytes for a file of ${known.size}`);
+  if (content.length > 0 && (known.mode & 0o170000) !== REGULAR_TYPE) throw new WireError('content of what has none');
+  return isDigest ? { ...known, digest: content } : { ...known, data: content };
 }
 
 function fileMode(from: ByteReader): number {

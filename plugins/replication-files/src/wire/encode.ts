@@ -1,7 +1,7 @@
 /** Messages to bytes: appended to the record that is being filled. The mirror of decode.ts. */
 import type { ByteWriter } from './bytes.js';
 import { MESSAGE_HEADER_BYTES, TYPE, VALID } from './messages.js';
-import type { Entry, Listed, Message, NewObject, Subject, TimeSpec, VerifyRequest, Xattr } from './messages.js';
+import type { Attributes, Entry, Listed, Message, NewObject, Subject, TimeSpec, VerifyRequest, Xattr } from './messages.js';
 
 /** Bytes that a message needs, at most: to decide whether it still fits into a record. */
 export function encodedBytesMax(message: Message): number {
@@ -19,7 +19,12 @@ export function encodedBytesMax(message: Message): number {
     case 'xattr':
       return MESSAGE_HEADER_BYTES + 32 + message.name.length + message.value.length;
     case 'attributes':
-      return message.xattrs.reduce((sum, xattr) => sum + 8 + xattr.name.length + bytesOf(xattr).length, MESSAGE_HEADER_BYTES + 96);
+      return MESSAGE_HEADER_BYTES + attributesBytesMax(message);
+    case 'small':
+      return message.objects.reduce(
+        (sum, each) => sum + attributesBytesMax(each) + 8 + ('data' in each ? each.data : each.digest).length,
+        MESSAGE_HEADER_BYTES + 16,
+      );
     case 'times':
       return MESSAGE_HEADER_BYTES + 16 + message.stamps.length * 32;
     case 'statuses':
@@ -39,6 +44,10 @@ export function encodedBytesMax(message: Message): number {
     default:
       return 8192;
   }
+}
+
+export function attributesBytesMax({ xattrs }: Attributes): number {
+  return xattrs.reduce((sum, xattr) => sum + 8 + xattr.name.length + bytesOf(xattr).length, 96);
 }
 
 /** Appends one message. */
@@ -67,6 +76,13 @@ function beforeData(to: ByteWriter, { object, offset, data }: Extract<Message, {
   to.u64(object);
   to.size(offset);
   to.u32(data.length);
+}
+
+function names(to: ByteWriter, message: Extract<Message, { kind: 'rename' | 'whiteout' }>): void {
+  to.u64(message.parent);
+  name(to, message.name);
+  to.u64(message.newParent);
+  name(to, message.newName);
 }
 
 function encodeBody(to: ByteWriter, message: Message): void {
@@ -111,10 +127,7 @@ function encodeBody(to: ByteWriter, message: Message): void {
       name(to, message.name);
       return;
     case 'rename':
-      to.u64(message.parent);
-      name(to, message.name);
-      to.u64(message.newParent);
-      name(to, message.newName);
+      names(to, message);
       to.u32(message.flags);
       return;
     case 'setattr':
@@ -175,10 +188,7 @@ function encodeBody(to: ByteWriter, message: Message): void {
       value(to, message.value);
       return;
     case 'whiteout':
-      to.u64(message.parent);
-      name(to, message.name);
-      to.u64(message.newParent);
-      name(to, message.newName);
+      names(to, message);
       to.u8(message.flags);
       to.u64(message.object);
       to.u32(message.uid);
@@ -205,18 +215,14 @@ function encodeBody(to: ByteWriter, message: Message): void {
       entries(to, message.entries);
       return;
     case 'attributes':
-      to.u64(message.object);
-      to.u32(message.mode);
-      to.u32(message.uid);
-      to.u32(message.gid);
-      to.size(message.size);
-      time(to, message.atime);
-      time(to, message.mtime);
-      to.u32(message.xattrs.length);
-      for (const xattr of message.xattrs) {
-        xattrName(to, xattr.name);
-        to.u8('value' in xattr ? 0 : 1);
-        value(to, bytesOf(xattr));
+      attributes(to, message);
+      return;
+    case 'small':
+      to.u32(message.objects.length);
+      for (const each of message.objects) {
+        attributes(to, each);
+        to.u8('data' in each ? 0 : 1);
+        value(to, 'data' in each ? each.data : each.digest);
       }
       return;
     case 'statuses':
@@ -348,5 +354,21 @@ function entries(to: ByteWriter, list: readonly Entry[]): void {
     name(to, entry.name);
     to.u8(entry.what ? 1 : 0);
     if (entry.what) newObject(to, entry.what);
+  }
+}
+
+function attributes(to: ByteWriter, { object, mode, uid, gid, size, atime, mtime, xattrs }: Attributes): void {
+  to.u64(object);
+  to.u32(mode);
+  to.u32(uid);
+  to.u32(gid);
+  to.size(size);
+  time(to, atime);
+  time(to, mtime);
+  to.u32(xattrs.length);
+  for (const xattr of xattrs) {
+    xattrName(to, xattr.name);
+    to.u8('value' in xattr ? 0 : 1);
+    value(to, bytesOf(xattr));
   }
 }

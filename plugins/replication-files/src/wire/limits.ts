@@ -1,6 +1,6 @@
 /** Bounds and reserved values of the replication protocol. Every decoder refuses what exceeds them. */
 
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 4;
 
 /** Data of one write or copied range: the FUSE limit for one request. */
 export const DATA_BYTES_MAX = 1 << 20;
@@ -18,6 +18,9 @@ export const XATTRS_MAX = Math.floor(XATTR_LIST_BYTES_MAX / 7);
 export const XATTR_INLINE_BYTES_MAX = 16 << 10;
 /** Entries of one CLEAR or PLACE message. */
 export const ENTRIES_MAX = 1024;
+/** Objects of one SMALL message, and content of one of them. */
+export const SMALL_OBJECTS_MAX = 1024;
+export const SMALL_BYTES_MAX = 64 << 10;
 /** Stamps of one TIMES message. */
 export const STAMPS_MAX = 4096;
 /** Sentence of a FAILED message. */

@@ -36,6 +36,23 @@ export interface Stamp {
 /** An extended attribute: its name as latin1, and its value, or the digest of a value that is too long to travel with the others. */
 export type Xattr = { readonly name: string; readonly value: Buffer } | { readonly name: string; readonly digest: Buffer };
 
+/** What can change of an object, but its content. */
+export interface Attributes {
+  readonly object: bigint;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Of a regular file; 0 otherwise. */
+  readonly size: number;
+  readonly atime: TimeSpec;
+  readonly mtime: TimeSpec;
+  /** All that it has. */
+  readonly xattrs: readonly Xattr[];
+}
+
+/** All of a small object: the content of a file, or its digest when the target may have it. No content: `data` is empty. */
+export type SmallObject = Attributes & ({ readonly data: Buffer } | { readonly digest: Buffer });
+
 /** What the source has under one name; undefined `what`: nothing. */
 export interface Entry {
   readonly name: Buffer;
@@ -145,19 +162,10 @@ export type ResyncRequest = Sequenced &
     | { readonly kind: 'data'; readonly object: bigint; readonly offset: number; readonly data: Buffer }
     | { readonly kind: 'hole'; readonly object: bigint; readonly offset: number; readonly length: number }
     | { readonly kind: 'digest'; readonly object: bigint; readonly offset: number; readonly length: number }
-    | {
-        readonly kind: 'attributes';
-        readonly object: bigint;
-        readonly mode: number;
-        readonly uid: number;
-        readonly gid: number;
-        /** Of a regular file; 0 otherwise. */
-        readonly size: number;
-        readonly atime: TimeSpec;
-        readonly mtime: TimeSpec;
-        /** All that it has. The answer ENODATA asks for the values that are given by digest: XATTR for each, and ATTRIBUTES again. */
-        readonly xattrs: readonly Xattr[];
-      }
+    /** The answer ENODATA asks for the extended attributes that are given by digest: XATTR for each, and ATTRIBUTES again. */
+    | ({ readonly kind: 'attributes' } & Attributes)
+    /** Content and attributes of objects that are in their places. */
+    | { readonly kind: 'small'; readonly objects: readonly SmallObject[] }
     | { readonly kind: 'xattr'; readonly object: bigint; readonly name: string; readonly value: Buffer }
     | { readonly kind: 'resync-sync' }
     | { readonly kind: 'resync-finish' }
@@ -210,9 +218,9 @@ export interface Listed extends Observed {
   readonly name: Buffer;
 }
 
-/** What the target has made of one entry of CLEAR or PLACE. */
+/** What the target has made of one entry of CLEAR or PLACE, or of one object of SMALL. */
 export const STATUS = {
-  /** The same object is there. */
+  /** The same object is there; it is the same now (SMALL). */
   same: 0,
   /** Nothing is there now (CLEAR). */
   missing: 1,
@@ -222,6 +230,8 @@ export const STATUS = {
   created: 3,
   /** Not possible at this moment, for instance below itself: to be tried again in the next round (PLACE). */
   later: 4,
+  /** Something that was given by digest is another here (SMALL). */
+  different: 5,
 } as const;
 
 export type Status = (typeof STATUS)[keyof typeof STATUS];
@@ -316,6 +326,7 @@ export const TYPE = {
   'verify-result': 47,
   listing: 48,
   contents: 49,
+  small: 56,
 } as const satisfies Record<Message['kind'], number>;
 
 /** u32 length of the whole message, u8 type, three zero bytes, u64 sequence number. */

@@ -1,0 +1,145 @@
+/**
+ * The virtual addresses of a mirror module between the moments when the automaton takes and releases them: renews their lifetime, gives
+ * them up at once where the lease has ended and takes them again when it is back, announces them again after the nodes had lost each other,
+ * answers conflicts with the verdict of arbitration, and tells the automaton what the kernel says.
+ */
+import type { AddressStatus, ConflictVerdict, Log, VirtualIp } from '@holdfast/sdk';
+import { messageOf } from '@holdfast/sdk';
+import { isAlive, isLost } from '../decide/detector.js';
+import { conflictVerdict, leaseEnd, type LeaseEnd } from '../decide/mirror/address-lease.js';
+import type { MirrorState } from '../decide/mirror/types.js';
+import type { ResourceValue } from '../model/resource.js';
+import type { WriteLog } from './module-scripts.js';
+import type { ResourceBook } from './resource-book.js';
+
+/** Every how many ticks the addresses are compared with what the state wants. */
+const VERIFY_TICKS = 20;
+const DEADLINE_MS = 5000;
+
+const ENDED: Readonly<Record<LeaseEnd, string>> = {
+  undecided: 'the other node is not heard, and it is not decided who goes on',
+  deposed: 'the other node is the primary',
+};
+
+export interface AddressParts {
+  readonly addresses: readonly VirtualIp[];
+  readonly resources: ResourceBook;
+  readonly diagnostics: Log;
+  readonly write: WriteLog;
+  readonly state: () => MirrorState;
+  readonly observed: (what: 'held' | 'absent') => void;
+}
+
+export class AddressKeeper {
+  private ticks = 0;
+  private busy = false;
+  private verifying = false;
+  private givenUp = false;
+  private peerWasLost = false;
+
+  constructor(private readonly parts: AddressParts) {
+    for (const address of parts.addresses) address.onConflict((status) => this.judge(status));
+  }
+
+  /** Before the decision of a tick. An address that was given up, or has vanished, is not brought back by this. */
+  renew(): void {
+    if (this.givenUp || !this.isWanted()) return;
+    for (const address of this.parts.addresses) address.renew();
+  }
+
+  /** After the decision of a tick. */
+  decided(): void {
+    const { addresses, state } = this.parts;
+    if (addresses.length === 0) return;
+    this.ticks += 1;
+    const { detector, nowMs } = state();
+    const returned = this.peerWasLost && isAlive(detector, nowMs);
+    this.peerWasLost = isLost(detector, nowMs) || (this.peerWasLost && !returned);
+    if (!this.isHeldByState()) this.givenUp = false;
+    else if (leaseEnd(state()) !== undefined) this.giveUp();
+    else if (this.givenUp) this.takeAgain();
+    else if (returned) this.announceAgain();
+    if (this.ticks % VERIFY_TICKS === 0) void this.verify();
+  }
+
+  /** Taken, and not to be released. */
+  private isWanted(): boolean {
+    return this.isHeldByState() && leaseEnd(this.parts.state()) === undefined;
+  }
+
+  private isHeldByState(): boolean {
+    return this.parts.state().addresses === 'acquired';
+  }
+
+  private giveUp(): void {
+    if (this.givenUp) return;
+    this.givenUp = true;
+    const why = ENDED[leaseEnd(this.parts.state()) ?? 'deposed'];
+    this.parts.write('C', 'vip', `the virtual addresses are given up: ${why}`);
+    void this.change('given up', (address) => address.release(AbortSignal.timeout(DEADLINE_MS)));
+  }
+
+  private takeAgain(): void {
+    if (this.busy || this.parts.state().sequence?.leaving === true) return;
+    this.givenUp = false;
+    this.parts.write('E', 'vip', 'it is decided that this node goes on: the virtual addresses are taken again');
+    void this.change('taken again', (address) => address.acquire(AbortSignal.timeout(DEADLINE_MS)));
+  }
+
+  /** Some clients were on the other side of the cut, and may have believed the other node. */
+  private announceAgain(): void {
+    if (this.busy || this.parts.state().sequence?.leaving === true) return;
+    void this.change('announced again', async (address) => {
+      const found = await address.verify();
+      const isHeld = found.every(({ state }) => state === 'held' || state === 'conflict');
+      // What has vanished is taken by a decision only.
+      if (isHeld && this.isWanted()) await address.acquire(AbortSignal.timeout(DEADLINE_MS));
+    });
+  }
+
+  private async change(what: string, act: (address: VirtualIp) => Promise<void>): Promise<void> {
+    this.busy = true;
+    try {
+      await Promise.all(this.parts.addresses.map(act));
+    } catch (error) {
+      this.parts.write('C', 'vip', `the virtual addresses could not be ${what}: ${messageOf(error)}`);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  private judge(status: AddressStatus): ConflictVerdict {
+    const { address, otherOwner } = status;
+    const place = `${address} on ${status.interface}`;
+    if (status.state !== 'conflict') {
+      this.parts.write('E', 'vip', `virtual address conflict is over: ${place} is announced again`);
+      return 'defend';
+    }
+    const verdict = conflictVerdict(this.parts.state());
+    const deed = verdict === 'defend' ? 'defended' : 'given up, because it is not decided that this node is the primary';
+    this.parts.write('C', 'vip', `virtual address conflict: ${place} is claimed by another host (${otherOwner ?? 'unknown'}): ${deed}`);
+    return verdict;
+  }
+
+  private isSettled(): boolean {
+    return this.isHeldByState() && this.parts.state().sequence === undefined && !this.givenUp && !this.busy;
+  }
+
+  private async verify(): Promise<void> {
+    if (this.verifying || !this.isSettled()) return;
+    this.verifying = true;
+    try {
+      const found = (await Promise.all(this.parts.addresses.map((address) => address.verify()))).flat();
+      for (const { address, state } of found) {
+        const value: ResourceValue = state === 'held' ? 'up' : state === 'unknown' ? 'unknown' : 'down';
+        this.parts.resources.set(`ip.${address}`, value, state);
+      }
+      const observed = found.some(({ state }) => state === 'absent') ? 'absent' : 'held';
+      if (this.isSettled()) this.parts.observed(observed);
+    } catch (error) {
+      this.parts.diagnostics.warn('virtual addresses could not be verified', { error: messageOf(error) });
+    } finally {
+      this.verifying = false;
+    }
+  }
+}
