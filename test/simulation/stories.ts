@@ -324,8 +324,7 @@ export const STORIES: Readonly<Record<string, Story>> = {
       must(n1.state?.phase === 'SECOND', 'n1 is not SECOND any more');
       n1.scriptMsMax = 2000;
       world.network.heal();
-      pass(world, 10_000);
-      must(n1.state?.phase === 'WAIT' && n1.state.reason.code === 'splitBrain', 'n1 does not wait');
+      until(world, () => n1.state?.phase === 'WAIT' && n1.state.reason.code === 'splitBrain');
     },
   },
 };

@@ -26,7 +26,7 @@ const EXHAUSTED = [
 ] as const;
 /** Caught within few seeds: they show that the simulation still looks. */
 const QUICK = ['the primary goes on without asking', 'a partial copy may take over', 'the secondary does not wait for the witness'];
-const QUICK_SEEDS = 400;
+const QUICK_SEEDS = 2000;
 
 describe('a simulated pair', function () {
   this.timeout(600_000);
