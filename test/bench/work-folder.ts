@@ -11,6 +11,7 @@ import { join } from 'node:path';
 const NAME = 'holdfast-bench-';
 /** What the file system keeps for itself, and for others on it. */
 const SPARE_BYTES = 2 * 1024 ** 3;
+const REMOVE_AFTER = 'while [ -e "/proc/$1" ]; do sleep 0.1; done; rm -rf --one-file-system "$2"';
 
 export interface Demand {
   readonly bytes: number;
@@ -37,7 +38,8 @@ export class WorkFolder {
     }
     this.path = mkdtempSync(join(parent, `${NAME}${process.pid}-`));
     process.once('exit', () => {
-      if (!this.#removed) spawnSync('rm', ['-rf', '--one-file-system', this.path]);
+      // Only when this process is gone are those that write there gone too.
+      if (!this.#removed) spawn('sh', ['-c', REMOVE_AFTER, 'sh', String(process.pid), this.path], { detached: true, stdio: 'ignore' });
     });
   }
 
