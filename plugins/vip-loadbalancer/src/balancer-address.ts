@@ -38,6 +38,7 @@ export class BalancerAddress implements VirtualIp {
   private renewedAtMs = -Infinity;
   /** What the kernel refuses; undefined: that is not known. */
   private scope: RefusalScope | undefined;
+  private hasRefused = false;
   private tcpOpen = false;
   private failure: string | undefined;
   private working: Promise<unknown> = Promise.resolve();
@@ -84,7 +85,11 @@ export class BalancerAddress implements VirtualIp {
     this.assertOpen();
     signal.throwIfAborted();
     await this.refreshPorts();
-    if (!this.isHeld()) this.askedAtMs = performance.now();
+    if (!this.isHeld()) {
+      this.askedAtMs = performance.now();
+      // What was told before is about another time: the application is ready when that is said again.
+      this.told = { ...this.told, isReady: false };
+    }
     this.acquired = true;
     this.renewedAtMs = performance.now();
     await this.settle();
@@ -135,7 +140,7 @@ export class BalancerAddress implements VirtualIp {
     for (const probe of this.tcpProbes) await probe.set(false);
     for (const port of this.httpPorts.splice(0)) await port.leave();
     // Of an agent that ends well: its application has ended, and nothing is left behind. One that was killed leaves the ports refused.
-    if (this.scope !== 'none' && this.scope !== undefined) {
+    if (this.hasRefused) {
       await this.refusal.set('none').catch((error: unknown) => {
         this.options.log.warn('the service ports stay refused', { table: this.refusal.table, error: messageOf(error) });
       });
@@ -195,6 +200,7 @@ export class BalancerAddress implements VirtualIp {
   private settle(): Promise<void> {
     const work = this.working.then(async () => {
       this.isWorkPlanned = false;
+      if (this.closed) return;
       try {
         // What is wanted may change while it is done.
         while (!this.isSettled()) await this.step();
@@ -215,6 +221,7 @@ export class BalancerAddress implements VirtualIp {
       this.scope = undefined;
       await this.refusal.set(scope);
       this.scope = scope;
+      this.hasRefused = true;
     }
     if (opens && this.wantsClients()) await this.setTcp(true);
   }
