@@ -28,6 +28,7 @@ export type {
   VerbOptions,
   VerificationOptions,
   VerificationView,
+  VirtualAddressView,
 } from '@holdfast/core';
 
 export function loadCore(): Promise<typeof Core> {

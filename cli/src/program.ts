@@ -14,6 +14,7 @@ import { addResourceCommands } from './commands/resources.js';
 import { addScriptCommands } from './commands/scripts.js';
 import { addStateCommand } from './commands/state.js';
 import { addVerifyCommand } from './commands/verify.js';
+import { addVipCommands } from './commands/vip.js';
 import { addWhyCommand } from './commands/why.js';
 import { addWaitCommand } from './commands/waitstate.js';
 import { addWitnessCommands } from './commands/witness.js';
@@ -102,6 +103,7 @@ export function createProgram(exit: ExitCode): Command {
   addModuleCommands(program, exit);
   addConfigurationCommands(program, exit, 'top');
   addClusterCommands(program, exit);
+  addVipCommands(program, exit);
   program.commandsGroup('For scripts of modules:');
   addScriptCommands(program, exit);
   addProcessCommands(program, exit);

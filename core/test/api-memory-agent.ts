@@ -26,6 +26,7 @@ import type {
   Verb,
   VerbOptions,
   VerificationOptions,
+  VirtualAddressView,
 } from '../src/api/contract.js';
 import type { ConfigureOptions, ConfigureResult } from '../src/api/configuration-contract.js';
 import { MemoryConfigurations } from './api-memory-configurations.js';
@@ -53,6 +54,8 @@ export class MemoryService implements AgentService {
   readonly cancelled: string[] = [];
   kept: readonly ConflictView[] = [];
   keptObjects: readonly ConflictObjectView[] = [];
+  nodeAddresses: VirtualAddressView['nodes'] = [{ name: 'node1', addresses: ['10.0.0.1'] }];
+  addressElements: VirtualAddressView['elements'] = [];
   readonly switches: ChecksSwitch[] = [];
   readonly verdicts: OutsideVerdict[] = [];
   readonly maintenance: MaintenanceSwitch[] = [];
@@ -113,6 +116,11 @@ export class MemoryService implements AgentService {
 
   async module(name: string): Promise<ModuleView> {
     return this.known(name);
+  }
+
+  async virtualAddresses(name: string): Promise<VirtualAddressView> {
+    this.known(name);
+    return { module: name, nodes: this.nodeAddresses, elements: this.addressElements };
   }
 
   async resources(name: string, query: { readonly name?: string } = {}): Promise<readonly ResourceView[]> {

@@ -11,6 +11,8 @@ export interface VirtualIpOptions {
   readonly configuration: ElementValue;
   /** Real addresses of this node, IP literals: lets a driver find the interface of a subnet. */
   readonly localAddresses: readonly string[];
+  /** Real addresses of the other nodes of the cluster, IP literals. Absent: not known. */
+  readonly peerAddresses?: readonly string[];
   /** How long an address may outlive its agent, milliseconds; at most the peer's detection time. */
   readonly lifetimeMs: number;
   readonly log: Log;
@@ -29,6 +31,13 @@ export interface AddressStatus {
 /** Who the address belongs to, by arbitration: this node answers the claim, or gives the address up at once. */
 export type ConflictVerdict = 'defend' | 'stepBack';
 
+/** Whether the application of the module serves on this node, for a driver that clients come through. */
+export interface Readiness {
+  readonly isReady: boolean;
+  /** One line for people: what the module is here, for example `SECOND (Ready)`. */
+  readonly detail: string;
+}
+
 export interface VirtualIp {
   /**
    * Asks the network who owns the addresses, without taking them. Waits at most about 200 ms.
@@ -42,6 +51,12 @@ export interface VirtualIp {
   acquire(signal: AbortSignal): Promise<void>;
   /** Prolongs the lifetime of held addresses; cheap, called several times per lifetime by the decision loop. Adds nothing. */
   renew(): void;
+  /**
+   * Optional, for a driver that must not let clients in before the application serves. Told after every decision, several times per
+   * lifetime and from the first on, also while the addresses are released: ready when they are acquired, the start scripts have ended and
+   * nothing is being stopped. Cheap, idempotent, never throws: what fails is said in `verify` and in the log.
+   */
+  ready?(readiness: Readiness): void;
   /** What the kernel and the network say now. */
   verify(): Promise<readonly AddressStatus[]>;
   /** Removes the addresses and checks that they are gone. @throws HoldfastError when one stays. */
@@ -56,6 +71,14 @@ export interface VirtualIp {
 }
 
 export interface VirtualIpDriver {
-  /** @throws HoldfastError when no interface suits an address; touches nothing on the network. */
+  /**
+   * @throws HoldfastError when no interface suits an address, or anything else that acquiring needs is missing: what could stop a takeover
+   * is found here. Takes no address and lets no client in.
+   */
   create(options: VirtualIpOptions): Promise<VirtualIp>;
+  /**
+   * Optional: what the driver has against an element that its schema accepts; touches nothing.
+   * @throws HoldfastError; `details.pointer` (of the child, for example `/probe/0`) and `details.attribute` say where
+   */
+  examine?(configuration: ElementValue): void;
 }

@@ -14,6 +14,8 @@ import { waitFor } from './deadline.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '');
 export const HOLDFAST = `${ROOT}/cli/bin/holdfast.js`;
+/** On a machine that has other work to do. */
+const AGENT_START_MS = 60_000;
 const WATCH = fileURLToPath(new URL('./watch-node.js', import.meta.url));
 
 /** One line of watch-node: what the agent of a node said, or that it does not answer. */
@@ -146,7 +148,7 @@ export class LabCluster {
   async startAgent(node: string): Promise<void> {
     const member = this.member(node);
     const agent = this.spawnAgent(member);
-    await waitFor(`the agent of ${node} answers`, 20_000, async () => {
+    await waitFor(`the agent of ${node} answers`, AGENT_START_MS, async () => {
       if (!agent.running) throw new HoldfastError('HF_LAB_COMMAND_ENDED', `the agent of ${node} ended: ${agent.lastOutput(20)}`);
       const health = await member.machine.exec([process.execPath, HOLDFAST, 'module', 'list', '--json']);
       return health.code === 0;

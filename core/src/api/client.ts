@@ -91,6 +91,10 @@ class HttpClient implements Client {
     return this.call('GET', `${modulePath(name)}/resources${only}`);
   }
 
+  virtualAddresses(name: string): ReturnType<Client['virtualAddresses']> {
+    return this.call('GET', `${modulePath(name)}/virtual-addresses`);
+  }
+
   log(name: string, query: Parameters<Client['log']>[1]): ReturnType<Client['log']> {
     const parameters = new URLSearchParams();
     if (query.after !== undefined) parameters.set('after', String(query.after));

@@ -4,6 +4,7 @@
  */
 import type { ConflictEvent, ConflictObject, ConflictSummary, Figure, VerifyStatus } from '@holdfast/sdk';
 import type { ConfigurationService, ConfigureOptions, ConfigureResult } from './configuration-contract.js';
+import type { ConfigurationValue } from '../model/configuration.js';
 import type { NodeReport } from '../model/report.js';
 import type { Resource } from '../model/resource.js';
 import type { Phase, Quality } from '../model/state.js';
@@ -228,6 +229,15 @@ export interface ClusterView {
   readonly plugins: readonly { readonly id: string; readonly version: string; readonly state: string; readonly error?: string }[];
 }
 
+/** What a module has configured below <vip>, and where the nodes are: enough to configure whatever stands before them. */
+export interface VirtualAddressView {
+  readonly module: string;
+  /** In the order of cluster.xml; addresses in the order of its networks, IP literals. */
+  readonly nodes: readonly { readonly name: string; readonly addresses: readonly string[] }[];
+  /** `type`: of the driver. `value`: the element, with its defaults. */
+  readonly elements: readonly { readonly type: string; readonly element: string; readonly value: ConfigurationValue }[];
+}
+
 export interface AgentService {
   readonly node: string;
   cluster(): Promise<ClusterView>;
@@ -237,6 +247,7 @@ export interface AgentService {
   resources(name: string, query?: { readonly name?: string }): Promise<readonly ResourceView[]>;
   /** Entries after `after` (exclusive), newest last; at most `limit`; `levels` as letters, for example "CEU". */
   log(name: string, query: { after?: number; limit?: number; levels?: string }): Promise<readonly LogEntry[]>;
+  virtualAddresses(name: string): Promise<VirtualAddressView>;
   /** Accepts the command and returns once it is durably taken, not when it is finished: `wait` polls `module`. */
   command(name: string, verb: Verb, options: VerbOptions): Promise<void>;
   /** Begins to compare both copies, on a connected primary; the outcome is in the view of the module. Returns the verification's id. */

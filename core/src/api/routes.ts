@@ -81,6 +81,15 @@ export function registerModuleRoutes(scope: FastifyInstance, service: AgentServi
       });
     },
   });
+  scope.get<{ Params: schemas.ModuleParams }>('/modules/:module/virtual-addresses', {
+    schema: {
+      tags: ['modules'],
+      summary: 'Virtual addresses of a module as they are configured, and the addresses of the nodes',
+      params: schemas.moduleParams,
+      response: answers(200, schemas.virtualAddressView),
+    },
+    handler: (request) => service.virtualAddresses(request.params.module),
+  });
   scope.post<{ Params: schemas.ModuleParams; Body: schemas.CommandBody }>('/modules/:module/commands', {
     schema: {
       tags: ['modules'],

@@ -24,6 +24,7 @@ import type {
   ResourceView,
   VerificationOptions,
   VerificationView,
+  VirtualAddressView,
   Verb,
   VerbOptions,
 } from './contract.js';
@@ -445,6 +446,18 @@ export const loopView = objectOf<LoopView>({
 
 export const stateForgotten = objectOf<StateForgotten>({
   aside: arrayOf({ type: 'string', description: 'A damaged file under its new name, absolute' }),
+});
+
+export const virtualAddressView = objectOf<VirtualAddressView>({
+  module: text(),
+  nodes: arrayOf(objectOf<VirtualAddressView['nodes'][number]>({ name: text(), addresses: arrayOf(text('IP literal')) })),
+  elements: arrayOf(
+    objectOf<VirtualAddressView['elements'][number]>({
+      type: text('Of the driver'),
+      element: text(),
+      value: { type: 'object', additionalProperties: true, description: 'The element, with its defaults' },
+    }),
+  ),
 });
 
 export const resourcesQuery = objectOf<ResourcesQuery>({

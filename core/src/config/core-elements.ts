@@ -206,6 +206,7 @@ export const KNOWN_ELEMENTS: Readonly<Record<string, ServedElsewhere>> = {
   rfs: { parent: 'service', by: plugin('replication', 'replication-files') },
   errd: { parent: 'service', by: plugin('checker', 'checker-errd') },
   interface_list: { parent: 'vip', by: plugin('virtual address', 'vip-arp') },
+  loadbalancer: { parent: 'vip', by: plugin('virtual address', 'vip-loadbalancer') },
   loadbalancing_list: { parent: 'vip', by: plugin('farm address', 'vip-farm') },
   tcp: { parent: 'check', by: plugin('checker', 'checker-tcp') },
   ping: { parent: 'check', by: plugin('checker', 'checker-ping') },

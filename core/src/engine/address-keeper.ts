@@ -1,7 +1,8 @@
 /**
  * The virtual addresses of a mirror module between the moments when the automaton takes and releases them: renews their lifetime, gives
  * them up at once where the lease has ended and takes them again when it is back, announces them again after the nodes had lost each other,
- * answers conflicts with the verdict of arbitration, and tells the automaton what the kernel says.
+ * answers conflicts with the verdict of arbitration, and tells the drivers whether the application serves and the automaton what the kernel
+ * says.
  */
 import type { AddressStatus, ConflictVerdict, Log, VirtualIp } from '@holdfast/sdk';
 import { messageOf } from '@holdfast/sdk';
@@ -11,6 +12,7 @@ import type { MirrorState } from '../decide/mirror/types.js';
 import type { ResourceValue } from '../model/resource.js';
 import type { WriteLog } from './module-scripts.js';
 import type { ResourceBook } from './resource-book.js';
+import { ServiceReadiness } from './service-readiness.js';
 
 /** Every how many ticks the addresses are compared with what the state wants. */
 const VERIFY_TICKS = 20;
@@ -36,6 +38,7 @@ export class AddressKeeper {
   private verifying = false;
   private givenUp = false;
   private peerWasLost = false;
+  private readonly readiness = new ServiceReadiness();
 
   constructor(private readonly parts: AddressParts) {
     for (const address of parts.addresses) address.onConflict((status) => this.judge(status));
@@ -59,6 +62,8 @@ export class AddressKeeper {
     else if (leaseEnd(state()) !== undefined) this.giveUp();
     else if (this.givenUp) this.takeAgain();
     else if (returned) this.announceAgain();
+    const readiness = this.readiness.of(state(), this.givenUp);
+    for (const address of addresses) address.ready?.(readiness);
     if (this.ticks % VERIFY_TICKS === 0) void this.verify();
   }
 

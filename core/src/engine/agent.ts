@@ -23,6 +23,7 @@ import type {
   Verb,
   VerbOptions,
   VerificationOptions,
+  VirtualAddressView,
 } from '../api/contract.js';
 import { findOverlaps, parseModule, type ContributedSchema, type ParsedModule } from '../config/index.js';
 import type { Command } from '../decide/mirror/types.js';
@@ -38,7 +39,7 @@ import { lightViewOf } from './light-view.js';
 import { changeLoop } from './loop-counting.js';
 import type { ModuleLoader } from './module-loader.js';
 import type { Watchdog } from './watchdog.js';
-import { idleView, viewOf } from './module-view.js';
+import { idleView, viewOf, virtualAddressView } from './module-view.js';
 import { LoadRetries } from './load-retries.js';
 import type { ModuleEntry, NodeFiles, NodeIdentity } from './node-files.js';
 import { runHook } from './script-hooks.js';
@@ -254,6 +255,10 @@ export class Agent implements AgentService, ConfigurationHost {
 
   async resources(name: string, query: { readonly name?: string } = {}): Promise<readonly ResourceView[]> {
     return (await this.runtime(name)).parts.resources.list(query.name);
+  }
+
+  async virtualAddresses(name: string): Promise<VirtualAddressView> {
+    return virtualAddressView((await this.runtime(name)).parts.configuration, this.parts.identity.cluster);
   }
 
   async log(name: string, query: { after?: number; limit?: number; levels?: string }): Promise<readonly LogEntry[]> {

@@ -314,6 +314,7 @@ export class ModuleLoader {
         localNode: this.parts.identity.node,
         configuration: contributed.value,
         localAddresses,
+        peerAddresses: peerAddressesOf(this.parts.identity),
         lifetimeMs,
         log: this.parts.diagnosticsFor(configuration.name, contributed.type),
       });
@@ -415,11 +416,12 @@ export class ModuleLoader {
     });
   }
 
-  /** What a checker has against an element that its schema accepts: creating a check does nothing, so it is tried. */
+  /** What a checker or an address driver has against an element that its schema accepts. Creating a check does nothing, so it is tried. */
   refusalOf(module: string, contributed: Pick<ContributedConfiguration, 'point' | 'type' | 'value'>): HoldfastError | undefined {
-    if (contributed.point !== 'checker') return undefined;
+    const { point, type, value } = contributed;
     try {
-      this.checksOf(module, contributed);
+      if (point === 'checker') this.checksOf(module, contributed);
+      if (point === 'virtualIpDriver') this.parts.extensions.virtualIpDriver(type).examine?.(value);
       return undefined;
     } catch (error) {
       if (error instanceof HoldfastError) return error;
@@ -447,6 +449,10 @@ export class ModuleLoader {
 
 function contributions(configuration: ModuleConfiguration, point: ContributedConfiguration['point']): ContributedConfiguration[] {
   return configuration.contributed.filter((contributed) => contributed.point === point);
+}
+
+function peerAddressesOf({ cluster, node }: NodeIdentity): string[] {
+  return cluster.lans.flatMap(({ nodes }) => nodes.filter(({ name }) => name !== node).map(({ address }) => address));
 }
 
 function networkOf(configuration: ModuleConfiguration, identity: NodeIdentity): Network {

@@ -1,11 +1,12 @@
 /** What the API shows of a module: the automaton's state in words that an operator acts on. */
 import type { HoldfastError } from '@holdfast/sdk';
-import type { ModuleView, ReplicationView } from '../api/contract.js';
+import type { ModuleView, ReplicationView, VirtualAddressView } from '../api/contract.js';
 import { isAlive } from '../decide/detector.js';
 import { automatonRule } from '../decide/rules/built-in.js';
 import { activeRule } from '../decide/mirror/resources.js';
 import { prognosisOf } from '../decide/mirror/prognosis.js';
 import type { MirrorState } from '../decide/mirror/types.js';
+import type { ClusterConfiguration, ModuleConfiguration } from '../model/configuration.js';
 import { renderReason } from '../model/reason.js';
 import type { ModuleRuntime } from './module-runtime.js';
 import type { ModuleEntry } from './node-files.js';
@@ -111,5 +112,16 @@ function replicationView(runtime: ModuleRuntime): ReplicationView | undefined {
     ...(conflicts === undefined ? {} : { conflicts }),
     ...(note === undefined ? {} : { note }),
     ...(failure === undefined ? {} : { failure }),
+  };
+}
+
+export function virtualAddressView({ name, contributed }: ModuleConfiguration, { lans }: ClusterConfiguration): VirtualAddressView {
+  const names = lans[0]?.nodes.map((node) => node.name) ?? [];
+  const addressesOf = (wanted: string): string[] =>
+    lans.flatMap(({ nodes }) => nodes.filter((node) => node.name === wanted).map(({ address }) => address));
+  return {
+    module: name,
+    nodes: names.map((node) => ({ name: node, addresses: [...new Set(addressesOf(node))] })),
+    elements: contributed.filter(({ point }) => point === 'virtualIpDriver').map(({ type, element, value }) => ({ type, element, value })),
   };
 }
