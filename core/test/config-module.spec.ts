@@ -364,6 +364,11 @@ describe('relations in userconfig.xml', () => {
     assert.deepEqual(parse(heart('timeout="1000ms"')).warnings, []);
   });
 
+  it('resets the connections of an address that leaves, unless tcpreset is off; without <vip> there is nothing to reset', () => {
+    const vip = (element: string): unknown => parse(heart('').replace('</heart>', `</heart>${element}`)).configuration.vip;
+    assert.deepEqual([vip('<vip/>'), vip('<vip tcpreset="off"/>'), vip('')], [{ tcpReset: true }, { tcpReset: false }, undefined]);
+  });
+
   it('gives each module a heartbeat port of its own, and refuses that of the cluster', () => {
     assert.equal(parse(heart('')).configuration.heart?.port, 8888);
     assert.equal(parse(heart(''), { id: 3 }).configuration.heart?.port, 8890);

@@ -38,6 +38,14 @@ export interface Readiness {
   readonly detail: string;
 }
 
+export interface ReleaseOptions {
+  /**
+   * TCP connections of the addresses are reset before those leave, so that clients learn it at once. Best-effort and bounded: what prevents
+   * it is logged and holds nothing up.
+   */
+  readonly resetConnections?: boolean;
+}
+
 export interface VirtualIp {
   /**
    * Asks the network who owns the addresses, without taking them. Waits at most about 200 ms.
@@ -60,7 +68,7 @@ export interface VirtualIp {
   /** What the kernel and the network say now. */
   verify(): Promise<readonly AddressStatus[]>;
   /** Removes the addresses and checks that they are gone. @throws HoldfastError when one stays. */
-  release(signal: AbortSignal): Promise<void>;
+  release(signal: AbortSignal, options?: ReleaseOptions): Promise<void>;
   /**
    * Another host claimed a held address (state 'conflict', at most about once a second), or the one that did has gone silent and the
    * address was announced again ('held'). The answer to a conflict is the verdict: an address that steps back is removed from this node.
@@ -71,6 +79,12 @@ export interface VirtualIp {
 }
 
 export interface VirtualIpDriver {
+  /**
+   * Optional: the addresses that a configuration names, IP literals in canonical form. The core refuses one that two modules of a node
+   * name. Pure.
+   * @throws HoldfastError for a configuration that `create` would refuse; `details.pointer` and `details.attribute` say where
+   */
+  addresses?(configuration: ElementValue): readonly string[];
   /**
    * @throws HoldfastError when no interface suits an address, or anything else that acquiring needs is missing: what could stop a takeover
    * is found here. Takes no address and lets no client in.

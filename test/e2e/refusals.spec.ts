@@ -71,7 +71,7 @@ describe('refusals', () => {
     const other = cluster.lab.client;
     await other.run(['ip', 'addr', 'add', `${VIRTUAL_IP}/32`, 'dev', 'eth0']);
     await cluster.command('n1', 'prim');
-    await waitForLog(cluster, 'n1', /virtual address taken by another host.*answered by another host/);
+    await waitForLog(cluster, 'n1', /virtual address taken by another host.*answered by another host \(02:50:01:00:00:65\)/);
     assert.equal(cluster.state('n1'), 'WAIT NotReady');
     await other.run(['ip', 'addr', 'del', `${VIRTUAL_IP}/32`, 'dev', 'eth0']);
     await cluster.command('n2', 'start');

@@ -148,7 +148,7 @@ export const USER_SCHEMA: JsonSchema = {
 export const VIP_SCHEMA: JsonSchema = {
   type: 'object',
   properties: {
-    tcpreset: { type: 'boolean', 'x-not-supported': 'connections are not reset when the address leaves; leave it out or set it off' },
+    tcpreset: { type: 'boolean', default: true },
     // Our own: whether both nodes may hold an address for a moment, because the heartbeat timeout is shorter than its lifetime.
     overlap: { type: 'string', enum: ['refuse', 'accept'], default: 'refuse' },
     scriptcontrol: { type: 'boolean', 'x-not-supported': 'it belongs to farm modules; leave it out or set it off' },

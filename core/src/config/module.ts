@@ -112,6 +112,7 @@ export function parseModule(xml: string, file: string, options: ParseModuleOptio
     ...(farm === undefined ? {} : { farm }),
     ...(scripts === undefined ? {} : { scripts }),
     ...(virtualHost === undefined ? {} : { virtualHost }),
+    ...(own.has('vip') ? { vip: { tcpReset: vip.tcpreset } } : {}),
     arbitration,
     ...(failover === undefined ? {} : { failover }),
     contributed: elements.contributed,
@@ -245,11 +246,12 @@ function readArbitration(element: XmlElement | undefined, problems: ProblemList)
 
 interface VipValue {
   readonly overlap: 'refuse' | 'accept';
+  readonly tcpreset: boolean;
 }
 
 /** @returns what `<vip>` says of itself */
 function readContainers(own: ReadonlyMap<string, XmlElement>, elements: ModuleElements, problems: ProblemList): VipValue {
-  let vip: VipValue = { overlap: 'refuse' };
+  let vip: VipValue = { overlap: 'refuse', tcpreset: true };
   for (const [name, schema] of [['vip', VIP_SCHEMA] as const, ['check', CHECK_SCHEMA] as const]) {
     const container = own.get(name);
     if (container === undefined) continue;

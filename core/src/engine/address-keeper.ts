@@ -32,6 +32,11 @@ export interface AddressParts {
   readonly observed: (what: 'held' | 'absent') => void;
 }
 
+/** By a decision, not because a lease has ended: there clients keep their connections, for the case that the address is taken again. */
+export async function releaseAddresses(addresses: readonly VirtualIp[], resetConnections: boolean): Promise<void> {
+  await Promise.all(addresses.map((address) => address.release(AbortSignal.timeout(DEADLINE_MS), { resetConnections })));
+}
+
 export class AddressKeeper {
   private ticks = 0;
   private busy = false;
@@ -64,7 +69,7 @@ export class AddressKeeper {
     else if (returned) this.announceAgain();
     const readiness = this.readiness.of(state(), this.givenUp);
     for (const address of addresses) address.ready?.(readiness);
-    if (this.ticks % VERIFY_TICKS === 0) void this.verify();
+    if (this.ticks % VERIFY_TICKS === 0) void (this.isAway() ? this.expel() : this.verify());
   }
 
   /** Taken, and not to be released. */
@@ -124,6 +129,28 @@ export class AddressKeeper {
     const deed = verdict === 'defend' ? 'defended' : 'given up, because it is not decided that this node is the primary';
     this.parts.write('C', 'vip', `virtual address conflict: ${place} is claimed by another host (${otherOwner ?? 'unknown'}): ${deed}`);
     return verdict;
+  }
+
+  /** The module runs, and this node is not the one that has the addresses. Of one that is stopped an operator may take them by hand. */
+  private isAway(): boolean {
+    const { phase, addresses, sequence } = this.parts.state();
+    return phase !== 'STOP' && addresses === 'released' && sequence === undefined && !this.busy;
+  }
+
+  /** Somebody has added an address here by hand, or an agent that died has left it: clients would find two nodes. */
+  private async expel(): Promise<void> {
+    try {
+      for (const address of this.parts.addresses) {
+        const found = (await address.verify()).filter(({ state }) => state === 'held');
+        // Taking them over may have begun meanwhile; from here to the removal nothing waits.
+        if (found.length === 0 || !this.isAway()) continue;
+        const places = found.map((status) => `${status.address} on ${status.interface}`).join(', ');
+        this.parts.write('C', 'vip', `${places} is on this node, which is ${this.parts.state().phase} and must not have it: removed`);
+        await address.release(AbortSignal.timeout(DEADLINE_MS));
+      }
+    } catch (error) {
+      this.parts.write('C', 'vip', `a virtual address that this node must not have could not be removed: ${messageOf(error)}`);
+    }
   }
 
   private isSettled(): boolean {

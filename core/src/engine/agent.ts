@@ -25,7 +25,7 @@ import type {
   VerificationOptions,
   VirtualAddressView,
 } from '../api/contract.js';
-import { findOverlaps, parseModule, type ContributedSchema, type ParsedModule } from '../config/index.js';
+import { parseModule, type ContributedSchema, type ParsedModule } from '../config/index.js';
 import type { Command } from '../decide/mirror/types.js';
 import type { PlannedConfiguration } from '../model/configuration-change.js';
 import type { ModuleConfiguration } from '../model/configuration.js';
@@ -37,6 +37,7 @@ import type { EventLog } from './event-log.js';
 import { LightRuntime } from './light-runtime.js';
 import { lightViewOf } from './light-view.js';
 import { changeLoop } from './loop-counting.js';
+import { type ModuleClaims, refuseSharedClaims } from './module-claims.js';
 import type { ModuleLoader } from './module-loader.js';
 import type { Watchdog } from './watchdog.js';
 import { idleView, viewOf, virtualAddressView } from './module-view.js';
@@ -410,13 +411,9 @@ export class Agent implements AgentService, ConfigurationHost {
   }
 
   async refuseOverlaps(candidate: ModuleConfiguration): Promise<void> {
-    const claims = [{ name: candidate.name, directories: this.parts.loader.directories(candidate) }];
-    for (const [name, runtime] of this.runtimes) {
-      if (name !== candidate.name) claims.push({ name, directories: this.parts.loader.directories(runtime.parts.configuration) });
-    }
-    const [overlap] = findOverlaps(claims);
-    if (overlap === undefined) return;
-    throw new HoldfastError('HF_CONFIG_OVERLAP', `replicated directories of two modules overlap: ${JSON.stringify(overlap)}`, { overlap });
+    const others = [...this.runtimes].filter(([name]) => name !== candidate.name).map(([, { parts }]) => parts.configuration);
+    const claimsOf = (configuration: ModuleConfiguration): ModuleClaims => this.parts.loader.claimsOf(configuration);
+    refuseSharedClaims(claimsOf(candidate), others.map(claimsOf));
   }
 
   subscribe(listener: (entry: LogEntry) => void): () => void {

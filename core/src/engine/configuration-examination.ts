@@ -21,7 +21,7 @@ export interface ConfigurationHost {
   entry(name: string): Promise<ModuleEntry>;
   /** @throws HoldfastError with every problem of the file */
   parse(entry: ModuleEntry, xml: string, scriptsDigest: string): ParsedModule;
-  /** @throws HoldfastError HF_CONFIG_OVERLAP */
+  /** @throws HoldfastError HF_CONFIG_OVERLAP, HF_CONFIG_ADDRESS_SHARED */
   refuseOverlaps(configuration: ModuleConfiguration): Promise<void>;
   /** The module and the configuration that it was opened with, or took since. */
   running(name: string): { readonly runtime: Runtime; readonly planned: PlannedConfiguration } | undefined;
@@ -79,8 +79,19 @@ function changesOf(
   to: PlannedConfiguration,
   loader: ModuleLoader,
 ): readonly ConfigurationChange[] {
-  const changes = planChanges(from, to, { replicationLive: (type) => loader.replicationLive(type) });
+  const changes = [...planChanges(from, to, { replicationLive: (type) => loader.replicationLive(type) }), ...vipChanges(from, to)];
   return runtime instanceof LightRuntime ? changesAtRest(from, to, changes) : changes;
+}
+
+/** What `<vip>` says of itself is read when the addresses leave. What is below it belongs to drivers, and is planned with them. */
+function vipChanges(
+  { configuration: from }: PlannedConfiguration,
+  { configuration: to, lines }: PlannedConfiguration,
+): ConfigurationChange[] {
+  const [before, after] = [from.vip, to.vip].map((vip) => (vip?.tcpReset === true ? 'on' : 'off'));
+  const line = lines['vip'];
+  if (from.vip === undefined || before === after || line === undefined) return [];
+  return [{ element: 'vip', attribute: 'tcpreset', line, live: true, text: `tcpreset of <vip>: ${before} -> ${after}, line ${line}` }];
 }
 
 /** @throws HoldfastError HF_MODULE_NO_CONFIGURATION, or every problem of the file */

@@ -41,6 +41,7 @@ import { FarmMembership } from './farm-membership.js';
 import { HeartbeatKeeper } from './heartbeat-keeper.js';
 import { LightRuntime } from './light-runtime.js';
 import { configuredSettings, witnessesOf } from './mirror-settings.js';
+import type { ModuleClaims } from './module-claims.js';
 import { type ModuleParts, ModuleRuntime } from './module-runtime.js';
 import type { NodeFiles, NodeIdentity } from './node-files.js';
 import { ReplicaKeeper } from './replica-keeper.js';
@@ -416,12 +417,15 @@ export class ModuleLoader {
     });
   }
 
-  /** What a checker or an address driver has against an element that its schema accepts. Creating a check does nothing, so it is tried. */
+  /** What a checker or an address driver has against an element that its schema accepts: reading it does nothing, so it is tried. */
   refusalOf(module: string, contributed: Pick<ContributedConfiguration, 'point' | 'type' | 'value'>): HoldfastError | undefined {
     const { point, type, value } = contributed;
     try {
       if (point === 'checker') this.checksOf(module, contributed);
-      if (point === 'virtualIpDriver') this.parts.extensions.virtualIpDriver(type).examine?.(value);
+      if (point === 'virtualIpDriver') {
+        this.parts.extensions.virtualIpDriver(type).examine?.(value);
+        this.addressesOf(contributed);
+      }
       return undefined;
     } catch (error) {
       if (error instanceof HoldfastError) return error;
@@ -439,11 +443,17 @@ export class ModuleLoader {
     }
   }
 
-  /** Directories that a configuration replicates, for the overlap check between modules. */
-  directories(configuration: ModuleConfiguration): readonly string[] {
-    return contributions(configuration, 'replicationBackend').flatMap((contributed) =>
-      this.parts.extensions.replicationBackend(contributed.type).directories(contributed.value),
+  private addressesOf({ type, value }: Pick<ContributedConfiguration, 'type' | 'value'>): readonly string[] {
+    return this.parts.extensions.virtualIpDriver(type).addresses?.(value) ?? [];
+  }
+
+  /** What no two modules of a node may have both. */
+  claimsOf(configuration: ModuleConfiguration): ModuleClaims {
+    const directories = contributions(configuration, 'replicationBackend').flatMap(({ type, value }) =>
+      this.parts.extensions.replicationBackend(type).directories(value),
     );
+    const addresses = contributions(configuration, 'virtualIpDriver').flatMap((contributed) => this.addressesOf(contributed));
+    return { name: configuration.name, directories, addresses };
   }
 }
 

@@ -15,7 +15,7 @@ import type { Command, Durable, IssuedAction, MirrorEvent, MirrorSettings, Mirro
 import type { ModuleConfiguration } from '../model/configuration.js';
 import { renderReason } from '../model/reason.js';
 import type { CheckAction, ResourceValue } from '../model/resource.js';
-import { AddressKeeper } from './address-keeper.js';
+import { AddressKeeper, releaseAddresses } from './address-keeper.js';
 import { Attention } from './attention.js';
 import type { CheckListener, CheckSet } from './check-set.js';
 import type { Clock } from './clock.js';
@@ -402,7 +402,7 @@ export class ModuleRuntime implements CheckListener {
   }
 
   private async perform(action: Exclude<IssuedAction['action'], { kind: 'claimWitness' }>): Promise<void> {
-    const { replica, addresses, checks } = this.parts;
+    const { replica, addresses, checks, configuration } = this.parts;
     switch (action.kind) {
       case 'persist':
         return this.keeper.write(action.durable);
@@ -441,7 +441,7 @@ export class ModuleRuntime implements CheckListener {
         await Promise.all(addresses.map((address) => address.acquire(AbortSignal.timeout(5000))));
         return;
       case 'releaseAddresses':
-        await Promise.all(addresses.map((address) => address.release(AbortSignal.timeout(5000))));
+        await releaseAddresses(addresses, configuration.vip?.tcpReset === true);
         return;
       case 'startChecks':
         return checks.start(action.group, this);

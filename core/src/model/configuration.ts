@@ -98,6 +98,11 @@ export interface VirtualHostConfiguration {
   readonly when: 'prim' | 'second' | 'both';
 }
 
+export interface VirtualAddressConfiguration {
+  /** TCP connections of the addresses are reset before those leave by a decision. */
+  readonly tcpReset: boolean;
+}
+
 export interface ArbitrationConfiguration {
   /** How long a node that hears nobody waits for a decision: a primary holds its writes that long. */
   readonly undecidedLimitMs: number;
@@ -115,6 +120,8 @@ export interface ModuleConfiguration {
   /** Absent: no scripts run. */
   readonly scripts?: ScriptsConfiguration;
   readonly virtualHost?: VirtualHostConfiguration;
+  /** Absent: there is no <vip>. */
+  readonly vip?: VirtualAddressConfiguration;
   readonly arbitration: ArbitrationConfiguration;
   /** Absent: only the built-in rules. */
   readonly failover?: FailoverConfiguration;

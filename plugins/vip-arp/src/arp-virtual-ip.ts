@@ -4,15 +4,25 @@
  * address back. All of it is synchronous calls of some ten microseconds; sockets are polled, so nothing ever blocks the event loop.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type AddressStatus, type ConflictVerdict, HoldfastError, type Log, messageOf, type VirtualIp } from '@holdfast/sdk';
+import {
+  type AddressStatus,
+  type ConflictVerdict,
+  HoldfastError,
+  type Log,
+  messageOf,
+  type ReleaseOptions,
+  type VirtualIp,
+} from '@holdfast/sdk';
 import { Announcements } from './announcements.js';
 import { type Claim, formatMac } from './claim.js';
 import { ConflictRecord } from './conflict-record.js';
-import { dropAddress, entriesOf, isHeld, takeAddress } from './held-addresses.js';
+import { resetConnections } from './connection-reset.js';
+import { dropAddress, entriesOf, isHeld, prolongAddress, takeAddress } from './held-addresses.js';
 import type { NetworkLink } from './network-link.js';
 import type { PlacedAddress } from './placement.js';
 import type { Rtnetlink } from './rtnetlink.js';
-import type { KernelAddress } from './rtnetlink-messages.js';
+import type { KernelAddress, KernelLink } from './rtnetlink-messages.js';
+import { preferAsSource } from './source-routes.js';
 
 const WATCH_INTERVAL_MS = 50;
 const PROBE_POLL_MS = 5;
@@ -53,6 +63,7 @@ export class ArpVirtualIp implements VirtualIp {
   private readonly probes = new Set<Map<string, string>>();
   private watch: NodeJS.Timeout | undefined;
   private renewFailing = false;
+  private sourceFailing = false;
   private closed = false;
 
   constructor(parts: ArpVirtualIpParts) {
@@ -103,6 +114,7 @@ export class ArpVirtualIp implements VirtualIp {
         const link = address.link.refresh();
         (wasHeld ? kept : added).push(address);
         takeAddress(this.rtnetlink, address.placed, link, this.lifetimeSeconds);
+        this.prefer(address.placed, link);
         address.renewedAtMs = performance.now();
         if (!link.running) this.log.warn('interface has no carrier', { interface: link.name, address: address.placed.address.text });
       }
@@ -150,9 +162,10 @@ export class ArpVirtualIp implements VirtualIp {
   }
 
   /** Done even when `signal` is aborted already: it takes no time, and an address that stays is worse than a late stop. */
-  async release(_signal: AbortSignal): Promise<void> {
+  async release(signal: AbortSignal, options: ReleaseOptions = {}): Promise<void> {
     this.assertOpen();
     this.stopWatching();
+    if (options.resetConnections === true) await this.tellClients(signal);
     for (const address of this.addresses) {
       const wasHolding = address.holding;
       address.holding = false;
@@ -168,6 +181,16 @@ export class ArpVirtualIp implements VirtualIp {
         { addresses: staying },
       );
     }
+  }
+
+  /** Before the addresses go: the resets leave from them. */
+  private async tellClients(signal: AbortSignal): Promise<void> {
+    const { reset, left, problem } = await resetConnections(
+      this.addresses.map(({ placed }) => placed.address),
+      signal,
+    );
+    if (reset > 0) this.log.info('TCP connections of the virtual addresses were reset', { connections: reset });
+    if (problem !== undefined) this.log.warn(problem.message, { code: problem.code, connections: left });
   }
 
   onConflict(listener: (status: AddressStatus) => ConflictVerdict): void {
@@ -197,10 +220,7 @@ export class ArpVirtualIp implements VirtualIp {
       this.lost(address);
       return;
     }
-    this.rtnetlink.setAddress(
-      { address: placed.address, prefixLength: placed.prefixLength, interfaceIndex: link.index },
-      this.lifetimeSeconds,
-    );
+    prolongAddress(this.rtnetlink, placed, link, this.lifetimeSeconds, kernel);
     const nowMs = performance.now();
     // Paused between looking and prolonging, the kernel may have removed the address, and prolonging would have added it anew.
     if (nowMs >= expiresAtMs) {
@@ -209,6 +229,21 @@ export class ArpVirtualIp implements VirtualIp {
       return;
     }
     address.renewedAtMs = nowMs;
+    // A route may have come meanwhile.
+    this.prefer(placed, link);
+  }
+
+  /** A node whose connections leave from another address is better than one that does not serve. */
+  private prefer(placed: PlacedAddress, link: KernelLink): void {
+    if (!placed.isSource) return;
+    try {
+      preferAsSource(this.rtnetlink, placed, link);
+      this.sourceFailing = false;
+    } catch (error) {
+      const message = 'HF_VIP_SOURCE_FAILED: connections of this node do not leave from the virtual address';
+      if (!this.sourceFailing) this.log.warn(message, { ...named(placed), error: messageOf(error) });
+      this.sourceFailing = true;
+    }
   }
 
   /** The address expired or was removed by somebody else: it is not ours any more, `acquire` may take it again. */

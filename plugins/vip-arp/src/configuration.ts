@@ -16,6 +16,8 @@ export interface WishedAddress {
   readonly prefixLength: number | undefined;
   /** Absent: the interface of this node whose subnet contains the address. */
   readonly interfaceName: string | undefined;
+  /** The node's own connections leave from it, `where="one_side"`. */
+  readonly isSource: boolean;
   /** Announcements that go on after the first seconds. */
   readonly rerouting: Rerouting | undefined;
 }
@@ -27,10 +29,10 @@ const ARP_ELAPSE_SECONDS_DEFAULT = 1200;
 export function readWishedAddresses(configuration: ElementValue, localAddresses: readonly string[]): readonly WishedAddress[] {
   const own = new Set(localAddresses.map((text) => parseIpAddress(text)?.text));
   const wished: WishedAddress[] = [];
-  for (const networkInterface of children(configuration, 'interface')) {
-    for (const virtualAddress of children(networkInterface, 'real_interface').flatMap((real) => children(real, 'virtual_addr'))) {
-      wished.push(readOne(networkInterface, virtualAddress));
-    }
+  for (const [index, networkInterface] of children(configuration, 'interface').entries()) {
+    const pointer = `/interface/${index}/real_interface/0/virtual_addr`;
+    const virtualAddresses = children(networkInterface, 'real_interface').flatMap((real) => children(real, 'virtual_addr'));
+    wished.push(...virtualAddresses.map((one, position) => at(`${pointer}/${position}`, () => readOne(networkInterface, one))));
   }
   if (wished.length === 0) {
     throw new HoldfastError('HF_VIP_NO_ADDRESS', 'interface_list names no virtual_addr; add at least one, or leave the element out');
@@ -50,6 +52,17 @@ export function readWishedAddresses(configuration: ElementValue, localAddresses:
   return wished;
 }
 
+/** Says where in the element something was refused, so that the place in the file can be told. */
+function at<T>(pointer: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+    const message = error.message.slice(error.code.length + ': '.length);
+    throw new HoldfastError(error.code, message, { ...error.details, pointer }, { cause: error });
+  }
+}
+
 function readOne(networkInterface: ElementValue, virtualAddress: ElementValue): WishedAddress {
   const text = textOf(virtualAddress['addr']);
   const address = parseIpAddress(text);
@@ -57,18 +70,16 @@ function readOne(networkInterface: ElementValue, virtualAddress: ElementValue): 
     throw new HoldfastError(
       'HF_VIP_ADDRESS_INVALID',
       `virtual_addr addr="${text}" is not an IPv4 or IPv6 literal; names are not resolved here`,
-      {
-        address: text,
-      },
+      { address: text, attribute: 'addr' },
     );
   }
-  refuseUnserved(virtualAddress, 'where', 'one_side');
-  refuseUnserved(virtualAddress, 'connections', true);
+  refuseConnections(virtualAddress);
   const name = networkInterface['name'];
   return {
     address,
     prefixLength: readPrefixLength(virtualAddress['netmask'], address),
     interfaceName: name === undefined ? undefined : textOf(name),
+    isSource: virtualAddress['where'] === 'one_side',
     rerouting: networkInterface['arpreroute'] === true ? readRerouting(networkInterface) : undefined,
   };
 }
@@ -80,6 +91,7 @@ function readPrefixLength(netmask: ElementValue[string] | undefined, address: Ip
     const wanted = address.family === 4 ? 'a contiguous mask such as 255.255.255.0 or a length from 1 to 32' : 'a length from 1 to 128';
     throw new HoldfastError('HF_VIP_NETMASK_INVALID', `netmask="${textOf(netmask)}" of virtual_addr ${address.text} is not ${wanted}`, {
       address: address.text,
+      attribute: 'netmask',
       netmask: textOf(netmask),
     });
   }
@@ -97,14 +109,11 @@ function readRerouting(networkInterface: ElementValue): Rerouting {
   };
 }
 
-function refuseUnserved(virtualAddress: ElementValue, attribute: string, value: string | true): void {
-  if (virtualAddress[attribute] !== value) return;
-  const written = value === true ? 'on' : value;
-  throw new HoldfastError(
-    'HF_VIP_UNSUPPORTED',
-    `${attribute}="${written}" of virtual_addr ${textOf(virtualAddress['addr'])} is not supported yet; leave the attribute out`,
-    { address: textOf(virtualAddress['addr']), attribute, value: written },
-  );
+function refuseConnections(virtualAddress: ElementValue): void {
+  if (virtualAddress['connections'] !== true) return;
+  const address = textOf(virtualAddress['addr']);
+  const message = `connections="on" of virtual_addr ${address} is not supported yet; leave the attribute out`;
+  throw new HoldfastError('HF_VIP_UNSUPPORTED', message, { address, attribute: 'connections', value: 'on' });
 }
 
 function children(value: ElementValue, name: string): readonly ElementValue[] {

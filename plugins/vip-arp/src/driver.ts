@@ -3,14 +3,14 @@
  * a takeover later (a missing capability, an unknown interface) is found here, before the node is needed.
  */
 import { readFileSync } from 'node:fs';
-import type { VirtualIp, VirtualIpDriver, VirtualIpOptions } from '@holdfast/sdk';
+import type { ElementValue, VirtualIp, VirtualIpDriver, VirtualIpOptions } from '@holdfast/sdk';
 import { ArpVirtualIp } from './arp-virtual-ip.js';
 import { readWishedAddresses } from './configuration.js';
 import { permissionMissing } from './held-addresses.js';
 import { parseIpAddress } from './ip-address.js';
 import { ERRNO, SystemCallFailed } from './libc.js';
 import { NetworkLink } from './network-link.js';
-import { placeAddress } from './placement.js';
+import { placeAddress, refuseTwoSources } from './placement.js';
 import { Rtnetlink } from './rtnetlink.js';
 
 const CAPABILITIES = [
@@ -19,6 +19,10 @@ const CAPABILITIES = [
 ] as const;
 
 export const arpDriver: VirtualIpDriver = {
+  addresses(configuration: ElementValue): readonly string[] {
+    return readWishedAddresses(configuration, []).map(({ address }) => address.text);
+  },
+
   async create(options: VirtualIpOptions): Promise<VirtualIp> {
     const wished = readWishedAddresses(options.configuration, options.localAddresses);
     assertCapabilities();
@@ -29,6 +33,7 @@ export const arpDriver: VirtualIpDriver = {
       const kernelLinks = rtnetlink.links();
       const kernelAddresses = rtnetlink.addresses();
       const placed = wished.map((one) => placeAddress(one, kernelLinks, kernelAddresses, localAddresses));
+      refuseTwoSources(placed);
       for (const name of new Set(placed.map(({ interfaceName }) => interfaceName))) {
         const addresses = placed.filter(({ interfaceName }) => interfaceName === name).map(({ address }) => address);
         links.set(name, new NetworkLink(name, addresses, rtnetlink));

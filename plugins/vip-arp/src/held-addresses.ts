@@ -8,7 +8,10 @@ import { ERRNO, SystemCallFailed } from './libc.js';
 import type { PlacedAddress } from './placement.js';
 import type { Rtnetlink } from './rtnetlink.js';
 import { inSameSubnet } from './ip-address.js';
-import type { KernelAddress, KernelLink } from './rtnetlink-messages.js';
+import type { AddressChange, AddressUse, KernelAddress, KernelLink } from './rtnetlink-messages.js';
+
+/** The lifetime of a virtual address is a part of a heartbeat timeout; a node's own addresses stay for ever, or for hours. */
+const VIRTUAL_SECONDS_MAX = 600;
 
 /** Takes the address on this interface, or gives it the lifetime if it is there; entries made by hand elsewhere are replaced. */
 export function takeAddress(rtnetlink: Rtnetlink, placed: PlacedAddress, link: KernelLink, lifetimeSeconds: number): void {
@@ -19,13 +22,13 @@ export function takeAddress(rtnetlink: Rtnetlink, placed: PlacedAddress, link: K
       { address: placed.address.text, interface: link.name },
     );
   }
-  const change = { address: placed.address, prefixLength: placed.prefixLength, interfaceIndex: link.index };
   try {
-    const others = entriesOf(rtnetlink.addresses(), placed).filter(
+    const present = rtnetlink.addresses();
+    const others = entriesOf(present, placed).filter(
       (entry) => entry.interfaceIndex !== link.index || entry.prefixLength !== placed.prefixLength || entry.tentative,
     );
     for (const entry of others) removeEntry(rtnetlink, entry);
-    rtnetlink.setAddress(change, lifetimeSeconds);
+    rtnetlink.setAddress(changeOf(placed, link), useOf(placed, link, lifetimeSeconds, present));
   } catch (error) {
     throw takeFailed(error, placed);
   }
@@ -36,6 +39,32 @@ export function takeAddress(rtnetlink: Rtnetlink, placed: PlacedAddress, link: K
       { address: placed.address.text, interface: link.name },
     );
   }
+}
+
+/** Gives an address that is there, as `present` lists it, its lifetime anew. @throws SystemCallFailed */
+export function prolongAddress(
+  rtnetlink: Rtnetlink,
+  placed: PlacedAddress,
+  link: KernelLink,
+  lifetimeSeconds: number,
+  present: readonly KernelAddress[],
+): void {
+  rtnetlink.setAddress(changeOf(placed, link), useOf(placed, link, lifetimeSeconds, present));
+}
+
+function changeOf(placed: PlacedAddress, link: KernelLink): AddressChange {
+  return { address: placed.address, prefixLength: placed.prefixLength, interfaceIndex: link.index };
+}
+
+function useOf(placed: PlacedAddress, link: KernelLink, lifetimeSeconds: number, present: readonly KernelAddress[]): AddressUse {
+  return { lifetimeSeconds, isSource: placed.isSource, isAloneInSubnet: isAlone(present, placed, link) };
+}
+
+/** The node has no address of its own in this subnet of the interface, so nothing else makes the neighbours reachable there. */
+function isAlone(present: readonly KernelAddress[], { address, prefixLength }: PlacedAddress, link: KernelLink): boolean {
+  const isOwn = ({ interfaceIndex, validSeconds }: KernelAddress): boolean =>
+    interfaceIndex === link.index && (validSeconds ?? Infinity) > VIRTUAL_SECONDS_MAX;
+  return !present.some((entry) => isOwn(entry) && inSameSubnet(entry.address, address, Math.min(entry.prefixLength, prefixLength)));
 }
 
 /** Removes the address from every interface of this node. @throws SystemCallFailed */

@@ -21,8 +21,11 @@ export const ERRNO = {
   EBADF: 9,
   EAGAIN: 11,
   EACCES: 13,
+  EEXIST: 17,
   ENODEV: 19,
   EINVAL: 22,
+  EPROTONOSUPPORT: 93,
+  EOPNOTSUPP: 95,
   EADDRNOTAVAIL: 99,
 } as const;
 

@@ -17,6 +17,7 @@ import {
   ETHERTYPE_IPV6,
 } from './neighbour-discovery-frames.js';
 import { PacketSocket } from './packet-socket.js';
+import { interfaceMissing } from './placement.js';
 import type { Rtnetlink } from './rtnetlink.js';
 import type { KernelAddress, KernelLink } from './rtnetlink-messages.js';
 
@@ -109,15 +110,7 @@ export class NetworkLink {
 
   private read(): KernelLink {
     const link = this.rtnetlink.link(this.name);
-    if (link === undefined) {
-      throw new HoldfastError(
-        'HF_VIP_INTERFACE_MISSING',
-        `there is no network interface "${this.name}" on this node; it was renamed or removed`,
-        {
-          interface: this.name,
-        },
-      );
-    }
+    if (link === undefined) throw interfaceMissing(this.name);
     if (!link.ethernet) {
       throw new HoldfastError(
         'HF_VIP_INTERFACE_NOT_ETHERNET',

@@ -8,6 +8,8 @@ export interface PlacedAddress {
   readonly address: IpAddress;
   readonly prefixLength: number;
   readonly interfaceName: string;
+  /** The node's own connections leave from it. */
+  readonly isSource: boolean;
   readonly rerouting: Rerouting | undefined;
 }
 
@@ -27,6 +29,8 @@ export function placeAddress(
   addresses: readonly KernelAddress[],
   localAddresses: ReadonlySet<string>,
 ): PlacedAddress {
+  const { interfaceName: name } = wished;
+  if (name !== undefined && !links.some((link) => link.name === name)) throw interfaceMissing(name);
   const candidates = findCandidates(wished, links, addresses, localAddresses);
   const best = candidates[0];
   const interfaceName = wished.interfaceName ?? best?.link.name;
@@ -38,7 +42,34 @@ export function placeAddress(
       address: wished.address.text,
     });
   }
-  return { address: wished.address, prefixLength, interfaceName, rerouting: wished.rerouting };
+  const { address, isSource, rerouting } = wished;
+  return { address, prefixLength, interfaceName, isSource, rerouting };
+}
+
+export function interfaceMissing(name: string): HoldfastError {
+  const message = `there is no network interface "${name}" on this node; it was renamed or removed`;
+  return new HoldfastError('HF_VIP_INTERFACE_MISSING', message, { interface: name });
+}
+
+/**
+ * Each family of an interface has one source at most.
+ * @throws HoldfastError naming both addresses
+ */
+export function refuseTwoSources(placed: readonly PlacedAddress[]): void {
+  const sources = placed.filter(({ isSource }) => isSource);
+  for (const one of sources) {
+    const isRival = (other: PlacedAddress): boolean =>
+      other !== one && other.interfaceName === one.interfaceName && other.address.family === one.address.family;
+    const rival = sources.find(isRival);
+    if (rival === undefined) continue;
+    const both = `${one.address.text} and ${rival.address.text}`;
+    const cure = 'leave where="one_side" to one of them';
+    throw new HoldfastError(
+      'HF_VIP_SOURCE_AMBIGUOUS',
+      `${both} of interface "${one.interfaceName}" cannot both be the source of this node's connections; ${cure}`,
+      { addresses: [one.address.text, rival.address.text], interface: one.interfaceName },
+    );
+  }
 }
 
 function findCandidates(

@@ -1,28 +1,18 @@
-/**
- * rtnetlink on the wire: the address and link messages of the kernel, as pure encoding and decoding. Lengths that a message claims are
- * checked against what arrived; anything else is skipped, never thrown on. Byte order is the machine's, little-endian on every platform
- * that is supported.
- */
+/** rtnetlink on the wire: the kernel's messages about addresses, links and routes. Pure; netlink-messages says by which rules. */
 import { type IpAddress, fromBytes } from './ip-address.js';
+import { attribute, decodeAttributes } from './netlink-messages.js';
 
-export const NLMSG_ERROR = 2;
-export const NLMSG_DONE = 3;
 export const RTM_NEWLINK = 16;
 export const RTM_GETLINK = 18;
 export const RTM_NEWADDR = 20;
 export const RTM_DELADDR = 21;
 export const RTM_GETADDR = 22;
+export const RTM_NEWROUTE = 24;
+export const RTM_GETROUTE = 26;
 
-export const NLM_F_REQUEST = 0x001;
-export const NLM_F_ACK = 0x004;
-export const NLM_F_DUMP_INTR = 0x010;
-export const NLM_F_REPLACE = 0x100;
-export const NLM_F_DUMP = 0x300;
-export const NLM_F_CREATE = 0x400;
-
-const HEADER_BYTES = 16;
 const ADDRESS_BODY_BYTES = 8;
 const LINK_BODY_BYTES = 16;
+const ROUTE_BODY_BYTES = 12;
 
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
@@ -30,6 +20,13 @@ const IFA_CACHEINFO = 6;
 const IFA_FLAGS = 8;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
+const RTA_DST = 1;
+const RTA_OIF = 4;
+const RTA_GATEWAY = 5;
+const RTA_PRIORITY = 6;
+const RTA_PREFSRC = 7;
+const RTA_METRICS = 8;
+const RTA_TABLE = 15;
 
 const IFA_F_SECONDARY = 0x01;
 const IFA_F_NODAD = 0x02;
@@ -41,13 +38,13 @@ const IFF_LOOPBACK = 0x8;
 const IFF_RUNNING = 0x40;
 const ARPHRD_ETHER = 1;
 const LIFETIME_FOREVER = 0xffffffff;
-
-export interface NetlinkMessage {
-  readonly type: number;
-  readonly flags: number;
-  readonly sequence: number;
-  readonly body: Buffer;
-}
+const RT_TABLE_MAIN = 254;
+const RTN_UNICAST = 1;
+/** Who made a route, for people who list them: a number that no routing daemon has registered. */
+const ROUTE_PROTOCOL = 72;
+const ROUTE_PROTOCOL_AT = 5;
+const ROUTE_FLAGS_AT = 8;
+const RTNH_F_ONLINK = 4;
 
 /** One address as the kernel holds it. */
 export interface KernelAddress {
@@ -81,42 +78,38 @@ export interface AddressChange {
   readonly interfaceIndex: number;
 }
 
-export function encodeMessage(type: number, flags: number, sequence: number, body: Buffer): Buffer {
-  const header = Buffer.alloc(HEADER_BYTES);
-  header.writeUInt32LE(HEADER_BYTES + body.length, 0);
-  header.writeUInt16LE(type, 4);
-  header.writeUInt16LE(flags, 6);
-  header.writeUInt32LE(sequence, 8);
-  return Buffer.concat([header, body]);
+/** A route of the main table over one interface, IPv4. */
+export interface KernelRoute {
+  readonly interfaceIndex: number;
+  /** `default` has none, and prefix length 0. */
+  readonly destination: string | undefined;
+  readonly prefixLength: number;
+  readonly gateway: string | undefined;
+  readonly priority: number;
+  /** What packets without a source of their own get. */
+  readonly source: string | undefined;
+  /** As the kernel listed it. */
+  readonly body: Buffer;
 }
 
-/** Splits one datagram of the kernel; stops at the first header that does not fit. */
-export function decodeMessages(datagram: Buffer): readonly NetlinkMessage[] {
-  const messages: NetlinkMessage[] = [];
-  let offset = 0;
-  while (offset + HEADER_BYTES <= datagram.length) {
-    const length = datagram.readUInt32LE(offset);
-    if (length < HEADER_BYTES || offset + length > datagram.length) break;
-    messages.push({
-      type: datagram.readUInt16LE(offset + 4),
-      flags: datagram.readUInt16LE(offset + 6),
-      sequence: datagram.readUInt32LE(offset + 8),
-      body: datagram.subarray(offset + HEADER_BYTES, offset + length),
-    });
-    offset += aligned(length);
-  }
-  return messages;
+/** How a virtual address is there. */
+export interface AddressUse {
+  readonly lifetimeSeconds: number;
+  /** The node's own connections may leave from it. */
+  readonly isSource: boolean;
+  /** With a route to its subnet, which the interface lacks otherwise. */
+  readonly isAloneInSubnet: boolean;
 }
 
 /**
  * The body that adds or prolongs an address. IPv6: no duplicate address detection (it would keep the address unusable for a second) and
- * deprecated from the start, so that the node's own connections do not leave from an address that may move.
+ * unless it is to be a source, deprecated from the start: the node's own connections do not leave from an address that may move.
  */
-export function encodeAddressWithLifetime(change: AddressChange, lifetimeSeconds: number): Buffer {
+export function encodeAddressWithLifetime(change: AddressChange, { lifetimeSeconds, isSource, isAloneInSubnet }: AddressUse): Buffer {
   const flags = Buffer.alloc(4);
-  flags.writeUInt32LE(IFA_F_NOPREFIXROUTE | (change.address.family === 6 ? IFA_F_NODAD : 0));
+  flags.writeUInt32LE((isAloneInSubnet ? 0 : IFA_F_NOPREFIXROUTE) | (change.address.family === 6 ? IFA_F_NODAD : 0));
   const cacheInfo = Buffer.alloc(16);
-  cacheInfo.writeUInt32LE(change.address.family === 6 ? 0 : lifetimeSeconds, 0);
+  cacheInfo.writeUInt32LE(change.address.family === 6 && !isSource ? 0 : lifetimeSeconds, 0);
   cacheInfo.writeUInt32LE(lifetimeSeconds, 4);
   return Buffer.concat([encodeAddress(change), attribute(IFA_FLAGS, flags), attribute(IFA_CACHEINFO, cacheInfo)]);
 }
@@ -181,31 +174,47 @@ export function decodeLink(body: Buffer): KernelLink | undefined {
   };
 }
 
-/** @returns the errno of an NLMSG_ERROR (0 = acknowledged), undefined when it is too short to carry one. */
-export function decodeErrno(body: Buffer): number | undefined {
-  return body.length >= 4 ? -body.readInt32LE(0) : undefined;
+/** The body that asks for all IPv4 routes. */
+export function encodeRouteQuery(): Buffer {
+  const body = Buffer.alloc(ROUTE_BODY_BYTES);
+  body[0] = 2;
+  return body;
 }
 
-function attribute(type: number, data: Buffer): Buffer {
-  const encoded = Buffer.alloc(aligned(4 + data.length));
-  encoded.writeUInt16LE(4 + data.length, 0);
-  encoded.writeUInt16LE(type, 2);
-  data.copy(encoded, 4);
-  return encoded;
+/** The body of an RTM_NEWROUTE. @returns undefined for other tables, for routes over several interfaces and for what is no plain route. */
+export function decodeRoute(body: Buffer): KernelRoute | undefined {
+  if (body.length < ROUTE_BODY_BYTES || body[0] !== 2) return undefined;
+  const [, prefixLength = 0, sourceLength, tos, , , , type] = body;
+  const attributes = decodeAttributes(body.subarray(ROUTE_BODY_BYTES));
+  const number = (name: number): number | undefined =>
+    attributes.get(name)?.length === 4 ? attributes.get(name)?.readUInt32LE(0) : undefined;
+  const address = (name: number): string | undefined => {
+    const bytes = attributes.get(name);
+    return bytes?.length === 4 ? fromBytes(Buffer.from(bytes)).text : undefined;
+  };
+  const interfaceIndex = number(RTA_OIF);
+  const table = number(RTA_TABLE) ?? body[4];
+  if (interfaceIndex === undefined || table !== RT_TABLE_MAIN || type !== RTN_UNICAST || sourceLength !== 0 || tos !== 0) return undefined;
+  return {
+    interfaceIndex,
+    destination: address(RTA_DST),
+    prefixLength,
+    gateway: address(RTA_GATEWAY),
+    priority: number(RTA_PRIORITY) ?? 0,
+    source: address(RTA_PREFSRC),
+    body: Buffer.from(body),
+  };
 }
 
-function decodeAttributes(data: Buffer): ReadonlyMap<number, Buffer> {
-  const attributes = new Map<number, Buffer>();
-  let offset = 0;
-  while (offset + 4 <= data.length) {
-    const length = data.readUInt16LE(offset);
-    if (length < 4 || offset + length > data.length) break;
-    attributes.set(data.readUInt16LE(offset + 2) & 0x3fff, data.subarray(offset + 4, offset + length));
-    offset += aligned(length);
-  }
-  return attributes;
-}
-
-function aligned(length: number): number {
-  return (length + 3) & ~3;
+/** The body that adds the same route with another source. */
+export function encodeRouteWithSource(route: KernelRoute, source: IpAddress): Buffer {
+  const head = Buffer.from(route.body.subarray(0, ROUTE_BODY_BYTES));
+  head[ROUTE_PROTOCOL_AT] = ROUTE_PROTOCOL;
+  head.writeUInt32LE(head.readUInt32LE(ROUTE_FLAGS_AT) & RTNH_F_ONLINK, ROUTE_FLAGS_AT);
+  const attributes = decodeAttributes(route.body.subarray(ROUTE_BODY_BYTES));
+  const kept = [RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_METRICS, RTA_TABLE].flatMap((type) => {
+    const data = attributes.get(type);
+    return data === undefined ? [] : [attribute(type, data)];
+  });
+  return Buffer.concat([head, ...kept, attribute(RTA_PREFSRC, source.bytes)]);
 }

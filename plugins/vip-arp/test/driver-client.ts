@@ -13,7 +13,7 @@ export interface DriverOptions {
 type Command =
   | { readonly method: 'create'; readonly options: DriverOptions }
   | { readonly method: 'probe' | 'acquire' | 'renew' | 'verify' | 'close' | 'handles' }
-  | { readonly method: 'release'; readonly aborted?: boolean }
+  | { readonly method: 'release'; readonly aborted?: boolean; readonly resetConnections?: boolean }
   | { readonly method: 'keepRenewing'; readonly intervalMs: number }
   | { readonly method: 'judge'; readonly verdict: ConflictVerdict }
   | { readonly method: 'inject'; readonly etherType: number; readonly frames: readonly string[] };

@@ -57,7 +57,9 @@ async function perform(request: DriverRequest): Promise<readonly AddressStatus[]
     case 'verify':
       return opened().verify();
     case 'release':
-      return void (await opened().release(request.aborted === true ? aborted.signal : signal));
+      return void (await opened().release(request.aborted === true ? aborted.signal : signal, {
+        resetConnections: request.resetConnections === true,
+      }));
     case 'close':
       clearInterval(renewal);
       return void (await opened().close());

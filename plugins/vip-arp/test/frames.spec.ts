@@ -11,7 +11,9 @@ import {
   encodeSolicitation,
   encodeUnsolicitedAdvertisement,
 } from '../src/neighbour-discovery-frames.js';
-import { decodeAddress, decodeErrno, decodeLink, decodeMessages, encodeMessage } from '../src/rtnetlink-messages.js';
+import { decodeErrno, decodeMessages, encodeMessage } from '../src/netlink-messages.js';
+import { decodeAddress, decodeLink } from '../src/rtnetlink-messages.js';
+import { decodeConnection } from '../src/tcp-connections.js';
 
 const bytes = (length: number): fc.Arbitrary<Buffer> =>
   fc.uint8Array({ minLength: length, maxLength: length }).map((array) => Buffer.from(array));
@@ -92,7 +94,7 @@ describe('ARP and neighbour discovery frames', () => {
   });
 });
 
-describe('rtnetlink messages', () => {
+describe('netlink messages', () => {
   it('never throws on garbage', () => {
     fc.assert(
       fc.property(anyFrame, (garbage) => {
@@ -100,6 +102,7 @@ describe('rtnetlink messages', () => {
         decodeAddress(garbage);
         decodeLink(garbage);
         decodeErrno(garbage);
+        decodeConnection(garbage);
         const [wrapped] = decodeMessages(encodeMessage(20, 5, 7, garbage));
         assert.deepEqual(wrapped, { type: 20, flags: 5, sequence: 7, body: garbage });
       }),

@@ -43,6 +43,18 @@ export class Host {
     return execFileSync('nsenter', this.enter(...command), { encoding: 'utf8' });
   }
 
+  /** The source that the kernel chooses for what this host sends to `destination`. */
+  source(destination: string): string | undefined {
+    const [route] = JSON.parse(this.run('ip', '-j', 'route', 'get', destination)) as { prefsrc?: string }[];
+    return route?.prefsrc;
+  }
+
+  /** Interfaces that have an address, whatever its prefix length. */
+  interfacesOf(text: string): readonly string[] {
+    const links = JSON.parse(this.run('ip', '-j', 'address', 'show')) as { ifname: string; addr_info?: ListedAddress[] }[];
+    return links.filter(({ addr_info: found }) => found?.some(({ local }) => local === text) === true).map(({ ifname }) => ifname);
+  }
+
   /** The kernel's entry of an address on eth0. */
   address(text: string): ListedAddress | undefined {
     return this.addresses().find((entry) => entry.local === text);
