@@ -112,10 +112,18 @@ async function heal({ cluster, announce }: Stage): Promise<void> {
   await cluster.waitFor({ [alone]: 'PRIM Ready', [other]: 'SECOND Ready' }, RECOVERY_MS);
 }
 
+export interface Play {
+  readonly acts: readonly NamedAct[];
+  readonly witness?: true;
+  /** The nodes are in two subnets, and the client comes through a load balancer on the router between them. */
+  readonly balanced?: true;
+}
+
 /** What `--act` takes. */
-export const PLAYS: Readonly<Record<string, { readonly acts: readonly NamedAct[]; readonly witness: boolean }>> = {
-  all: { acts: ACTS, witness: false },
+export const PLAYS: Readonly<Record<string, Play>> = {
+  all: { acts: ACTS },
   partition: { acts: PARTITION, witness: true },
+  loadbalancer: { acts: ACTS.slice(0, 3), balanced: true },
 };
 
 /** Plays acts. The client's outages are attributed to the act during which they ended. */

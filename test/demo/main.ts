@@ -7,10 +7,11 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { HoldfastError, messageOf } from '@holdfast/sdk';
+import { BALANCER, behindBalancer, LabBalancer, ledgerBehindBalancer } from '../lab/balancer.js';
 import { HOLDFAST, LabCluster } from '../lab/cluster.js';
 import { missingPackages } from '../lab/tools.js';
 import { LabWitness } from '../lab/witness.js';
-import { PLAYS, playActs, type ActResult } from './acts.js';
+import { PLAYS, type Play, playActs, type ActResult } from './acts.js';
 import { WorkloadClient } from '../lab/workload-client.js';
 import { APPLICATIONS, VIRTUAL_IP, withMacros, type Application } from './applications.js';
 import { compareNodes } from './still.js';
@@ -19,6 +20,10 @@ import { Timeline } from './timeline.js';
 /** Shorter gaps are the application's ordinary latency on a busy machine. */
 const OUTAGE_MS_MIN = 150;
 const WITNESS_MS = 30_000;
+const BALANCED_NEEDS = [
+  { package: 'haproxy', file: '/usr/sbin/haproxy' },
+  { package: 'nftables', file: '/usr/sbin/nft' },
+];
 const POSTGRESQL_DEFAULTS = '/etc/postgresql-common/createcluster.conf';
 
 const HELP = `Usage: npm run demo -- [options]
@@ -27,7 +32,9 @@ Brings up two nodes and a client on this machine (namespaces; root is needed, no
 power cut, failback, swap, stop and start under a client that writes all the time.
 
   --app ledger|postgresql   application to protect (default: ledger; postgresql installs Debian's postgresql-15 when missing)
-  --act all|partition       partition: network cuts with a witness that excludes two primaries (default: all)
+  --act all|partition|loadbalancer
+                            partition: network cuts with a witness that excludes two primaries; loadbalancer: nodes in two subnets, the
+                            client comes through HAProxy, which asks each node whether it is ready (default: all)
   --json                    one JSON object as the last line: ok, acknowledged, lost, identical, acts
   --keep                    leave the cluster up at the end until Ctrl-C, and say how to look at it
   --calm SECONDS            how long the client writes undisturbed around each act (default: 1.5)
@@ -39,7 +46,7 @@ Exit status: 0 nothing lost and both copies identical, 1 otherwise.
 
 interface Options {
   readonly application: Application;
-  readonly play: (typeof PLAYS)[string];
+  readonly play: Play;
   readonly json: boolean;
   readonly keep: boolean;
   readonly calmMs: number;
@@ -68,14 +75,18 @@ function optionsOf(argv: readonly string[]): Options | undefined {
   if (play === undefined) {
     throw new HoldfastError('HF_DEMO_ACT', `--act ${values.act} is unknown; there are ${Object.keys(PLAYS).join(' and ')}`);
   }
+  if (play.balanced === true && application.service !== 'ledger') {
+    throw new HoldfastError('HF_DEMO_ACT', `--act ${values.act} is played with the ledger; leave --app ${values.app} out`);
+  }
   const calmMs = Number(values.calm) * 1000;
   if (!(calmMs > 0)) throw new HoldfastError('HF_DEMO_CALM', `--calm ${values.calm} is not a number of seconds`);
   return { application, play, json: values.json, keep: values.keep, calmMs, ...(values.logs === undefined ? {} : { logs: values.logs }) };
 }
 
 /** @throws HoldfastError HF_DEMO_INSTALL naming what to install by hand */
-function installMissing({ needs }: Application, say: (text: string) => void): void {
-  const packages = [...missingPackages(), ...(needs === undefined || existsSync(needs.file) ? [] : [needs.package])];
+function installMissing({ application, play }: Options, say: (text: string) => void): void {
+  const needs = [...(application.needs === undefined ? [] : [application.needs]), ...(play.balanced === true ? BALANCED_NEEDS : [])];
+  const packages = [...missingPackages(), ...needs.filter(({ file }) => !existsSync(file)).map((need) => need.package)];
   if (packages.length === 0) return;
   say(`installing ${packages.join(', ')} (apt-get)`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
@@ -102,21 +113,25 @@ interface Outcome {
 }
 
 async function perform(options: Options, timeline: Timeline): Promise<Outcome> {
-  const { application } = options;
-  installMissing(application, (text) => {
+  const { application, play } = options;
+  installMissing(options, (text) => {
     timeline.announce(text);
   });
-  timeline.announce(`two nodes, n1 and n2, and a client; ${application.module} behind ${VIRTUAL_IP}, ${application.directory} replicated`);
+  const host = play.balanced === true ? BALANCER : VIRTUAL_IP;
+  const where = play.balanced === true ? 'in two subnets, and a client; HAProxy on the router between them' : 'and a client';
+  timeline.announce(`two nodes, n1 and n2, ${where}; ${application.module} behind ${host}, ${application.directory} replicated`);
   const cluster = await LabCluster.create({
     module: application.module,
     directories: [application.directory],
     edit: (xml) => {
       const text = withMacros(xml, application.macros);
-      return options.play.witness ? LabWitness.element(text) : text;
+      if (play.balanced === true) return ledgerBehindBalancer(text);
+      return play.witness === true ? LabWitness.element(text) : text;
     },
     onObservation: (observation) => {
       timeline.observe(observation);
     },
+    ...(play.balanced === true ? behindBalancer(['client']) : {}),
     ...(options.logs === undefined ? {} : { keepLogs: options.logs }),
   });
   const end = (signal: NodeJS.Signals): void => {
@@ -125,10 +140,11 @@ async function perform(options: Options, timeline: Timeline): Promise<Outcome> {
   process.once('SIGINT', end);
   process.once('SIGTERM', end);
   try {
-    const witness = options.play.witness ? await LabWitness.start(cluster) : undefined;
+    const witness = play.witness === true ? await LabWitness.start(cluster) : undefined;
     await cluster.startBoth();
+    if (play.balanced === true) await LabBalancer.start(cluster);
     await witness?.waitUntilCountedOn(['n1', 'n2'], WITNESS_MS);
-    const workload = WorkloadClient.start(cluster.lab.client, application.service, { host: VIRTUAL_IP, outageMs: OUTAGE_MS_MIN });
+    const workload = WorkloadClient.start(cluster.lab.client, application.service, { host, outageMs: OUTAGE_MS_MIN });
     const ticker = setInterval(() => {
       timeline.progress(`${workload.acknowledged} writes acknowledged`);
     }, 200);
@@ -136,7 +152,7 @@ async function perform(options: Options, timeline: Timeline): Promise<Outcome> {
       timeline.announce(text);
     };
     const stage = { cluster, workload, announce, calmMs: options.calmMs };
-    const acts = await playActs(stage, options.play.acts).finally(() => {
+    const acts = await playActs(stage, play.acts).finally(() => {
       clearInterval(ticker);
     });
     const { acknowledged, lost, lostExamples, problem } = await workload.finish();

@@ -1,4 +1,7 @@
-/** HAProxy. The settings are measured: with them the clients of a lost primary are on the other node some 0.3 s after it is ready. */
+/**
+ * HAProxy. A node that is down is asked every 200 ms, so clients are on the other node some tenths of a second after it is ready; one that
+ * is lost is out after two unanswered questions, one slow answer alone takes no node out.
+ */
 import { type BalancedModule, commented, type Example, headOf, nameOf, place } from './example.js';
 
 const TIMING = 'inter 1s fastinter 200ms downinter 200ms fall 2 rise 1 on-marked-down shutdown-sessions';
