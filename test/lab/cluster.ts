@@ -16,6 +16,9 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, 
 export const HOLDFAST = `${ROOT}/cli/bin/holdfast.js`;
 const WATCH = fileURLToPath(new URL('./watch-node.js', import.meta.url));
 
+/** Of a machine on which a dozen tests run at once; a quiet one needs two seconds. */
+const AGENT_MS_MAX = 90_000;
+
 /** One line of watch-node: what the agent of a node said, or that it does not answer. */
 export interface Observation {
   readonly node: string;
@@ -146,7 +149,7 @@ export class LabCluster {
   async startAgent(node: string): Promise<void> {
     const member = this.member(node);
     const agent = this.spawnAgent(member);
-    await waitFor(`the agent of ${node} answers`, 20_000, async () => {
+    await waitFor(`the agent of ${node} answers`, AGENT_MS_MAX, async () => {
       if (!agent.running) throw new HoldfastError('HF_LAB_COMMAND_ENDED', `the agent of ${node} ended: ${agent.lastOutput(20)}`);
       const health = await member.machine.exec([process.execPath, HOLDFAST, 'module', 'list', '--json']);
       return health.code === 0;
