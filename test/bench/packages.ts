@@ -13,6 +13,11 @@ const PROGRAMS = {
   postgres: { file: '/usr/lib/postgresql/15/bin/postgres', package: 'postgresql-15' },
   'qemu-img': { file: '/usr/bin/qemu-io', package: 'qemu-utils' },
   rsync: { file: '/usr/bin/rsync', package: 'rsync' },
+  keepalived: { file: '/usr/sbin/keepalived', package: 'keepalived' },
+  corosync: { file: '/usr/sbin/corosync', package: 'corosync' },
+  pacemakerd: { file: '/usr/sbin/pacemakerd', package: 'pacemaker' },
+  crm_mon: { file: '/usr/sbin/crm_mon', package: 'pacemaker-cli-utils' },
+  IPaddr2: { file: '/usr/lib/ocf/resource.d/heartbeat/IPaddr2', package: 'resource-agents' },
 } as const;
 
 export type Program = keyof typeof PROGRAMS;
@@ -20,7 +25,7 @@ export type Program = keyof typeof PROGRAMS;
 /** The init system is told that the machine is not in a state to start services; where that is systemd, what came is switched off again. */
 const INSTALL = `
 apt-get install -y -qq --no-install-recommends "$@" || { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"; }
-[ ! -d /run/systemd/system ] || for unit in glusterd rsync postgresql; do
+[ ! -d /run/systemd/system ] || for unit in glusterd rsync postgresql keepalived corosync pacemaker; do
   case " $* " in *" $unit"*) systemctl disable --now "$unit" || : ;; esac
 done
 `;

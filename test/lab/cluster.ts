@@ -14,7 +14,7 @@ import { waitFor } from './deadline.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '');
 export const HOLDFAST = `${ROOT}/cli/bin/holdfast.js`;
-/** On a machine that has other work to do. */
+/** On a machine that has other work to do; a quiet one needs two seconds. */
 const AGENT_START_MS = 60_000;
 const WATCH = fileURLToPath(new URL('./watch-node.js', import.meta.url));
 

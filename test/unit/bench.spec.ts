@@ -6,7 +6,9 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { BENCHES, listOf } from '../bench/benches.js';
+import { benchFailover } from '../bench/failover.js';
 import { parseFio } from '../bench/fio.js';
+import { outageMs, parseAnswer, phaseMs } from '../bench/gaps.js';
 import { benchReplication } from '../bench/replication.js';
 import { benchResync } from '../bench/resync.js';
 import { comparison, markdownOf, median, type Row, single, tableOf } from '../bench/rows.js';
@@ -54,6 +56,37 @@ describe('benchmarks', function () {
     assert.equal(parseFio(`fio: a remark\n${report(0)}`).write.bw_bytes, 2048);
     assert.throws(() => parseFio(report(28)), /error 28/);
     assert.throws(() => parseFio('fio: no such engine'), /no report: fio: no such engine/);
+  });
+
+  it('read what the request client says, and nothing else', () => {
+    assert.deepEqual(parseAnswer('1234.50 n1'), { atMs: 1234.5, node: 'n1' });
+    for (const line of ['', '1234.50', 'n1 1234', '-1 n1', '12 n1 n2', 'Error: 12 n1']) assert.equal(parseAnswer(line), undefined, line);
+  });
+
+  it('count an outage from the last answer of one node to the first of the other, whatever the order in which they are told', () => {
+    const answer = (atMs: number, node: string): { atMs: number; node: string } => ({ atMs, node });
+    const told = [answer(10, 'n1'), answer(20, 'n1'), answer(520, 'n2'), answer(30, 'n1'), answer(510, 'n2'), answer(530, 'n2')];
+    assert.equal(outageMs(told, 'n1', 'n2', 25), 480);
+    assert.equal(outageMs(told, 'n1', 'n2', 515), 490, 'what n2 answered before does not count');
+    assert.equal(outageMs(told, 'n1', 'n2', 600), undefined);
+    assert.equal(outageMs(told, 'n3', 'n2', 25), undefined, 'n3 never answered');
+    // A slow answer of the old node after the first of the new one does not shorten it.
+    assert.equal(outageMs([...told, answer(515, 'n1')], 'n1', 'n2', 25), 480);
+    assert.equal(outageMs([], 'n1', 'n2', 0), undefined);
+  });
+
+  it('spread the faults evenly over the second', () => {
+    assert.deepEqual(
+      [1, 2, 3, 4].map((round) => phaseMs(round, 4)),
+      [125, 375, 625, 875],
+    );
+  });
+
+  it('failover: refuses names that it does not know before it builds anything', async () => {
+    await assert.rejects(
+      benchFailover({ rounds: 1, without: ['corosync'] }, SILENT),
+      /cannot leave out "corosync"; keepalived, pacemaker,/,
+    );
   });
 
   it('have a page each, with the options that they take', () => {
