@@ -1,4 +1,4 @@
-/** What becomes of a virtual address that somebody touches by hand, or gives to two modules. */
+/** What becomes of a virtual address that somebody touches by hand, and of the connections to it when it leaves in order. */
 import assert from 'node:assert/strict';
 import { VIRTUAL_IP } from '../demo/applications.js';
 import { HOLDFAST, type LabCluster } from '../lab/cluster.js';
@@ -10,6 +10,18 @@ import { holdsVirtualAddress, ledgerClient, ledgerCluster, waitForLog } from './
 
 const RECOVERY_MS = 60_000;
 const FILE = '/etc/holdfast/modules/ledger-mirror/conf/userconfig.xml';
+const PORT = '7777';
+/** A service of the node that belongs to no module, and a client of it that says how its connection ends. */
+const SERVICE = `
+const server = require('node:net').createServer((socket) => socket.on('error', () => undefined).write('hello'));
+server.listen(${PORT}, '::', () => console.log('listens'));
+`;
+const IDLE = `
+const socket = require('node:net').connect(${PORT}, '${VIRTUAL_IP}');
+socket.once('data', () => console.log('open'));
+socket.on('error', (error) => console.log('error ' + error.code));
+setInterval(() => undefined, 1000);
+`;
 
 describe('a virtual address that is touched by hand', () => {
   let cluster: LabCluster;
@@ -65,6 +77,31 @@ describe('a virtual address that is touched by hand', () => {
     const bad = await cli('module', 'config', '-m', 'other');
     assert.match(bad.stderr, /userconfig\.xml:14:27: .*HF_VIP_ADDRESS_INVALID.*"10\.50\.1\.500"/);
     await cluster.cli('n1', ['module', 'uninstall', '-m', 'other']);
+  });
+
+  it('tells idle clients when it leaves by a swap, unless tcpreset is off, which a running module takes', async () => {
+    for (const machine of [n1, n2]) await machine.spawn([process.execPath, '-e', SERVICE]).waitForLine(/^listens$/, RECOVERY_MS);
+    const idle = cluster.lab.client.spawn([process.execPath, '-e', IDLE]);
+    await idle.waitForLine(/^open$/, RECOVERY_MS);
+    await cluster.command('n1', 'swap');
+    await idle.waitForLine(/^error ECONNRESET$/, RECOVERY_MS);
+    await cluster.waitFor({ n2: 'PRIM Ready', n1: 'SECOND Ready' }, RECOVERY_MS);
+    idle.kill();
+
+    await edit('ledger-mirror', (xml) => xml.replace('<vip>', '<vip tcpreset="off">'));
+    const taken = await cli('module', 'config', '-m', 'ledger-mirror');
+    assert.equal(taken.code, 0, taken.stderr);
+    assert.match(taken.stdout, /while it runs\n {2}tcpreset of <vip>: on -> off, line \d+/);
+    const waiting = cluster.lab.client.spawn([process.execPath, '-e', IDLE]);
+    await waiting.waitForLine(/^open$/, RECOVERY_MS);
+    await cluster.command('n2', 'swap');
+    await cluster.waitFor({ n1: 'PRIM Ready', n2: 'SECOND Ready' }, RECOVERY_MS);
+    await client.waitForMore(50, RECOVERY_MS);
+    assert.deepEqual(
+      waiting.lines.map(({ text }) => text),
+      ['open'],
+    );
+    waiting.kill();
   });
 
   it('is left alone on a node whose module is stopped', async () => {

@@ -213,8 +213,12 @@ async function bodyOf(request) {
   return Buffer.concat(chunks).toString('utf8');
 }
 
+/** Set by SIGTERM: what was accepted is still answered. Nothing new is, or clients that never pause would keep it running. */
+let isStopping = false;
+
 function answer(response, status, content) {
   const text = JSON.stringify(content);
+  if (isStopping) response.setHeader('connection', 'close');
   response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }).end(text);
 }
 
@@ -257,6 +261,10 @@ async function main() {
   process.title = 'ledger'; // the name that the error detection of the module looks for
   const ledger = await Ledger.open(FILE);
   const server = createServer((request, response) => {
+    if (isStopping) {
+      answer(response, 503, { error: 'the ledger is being stopped' });
+      return;
+    }
     serve(ledger, request, response).catch((error) => {
       console.error(`${request.method} ${request.url}: ${error.message}`);
       if (response.headersSent) response.destroy();
@@ -266,6 +274,7 @@ async function main() {
   server.keepAliveTimeout = 60_000;
   await new Promise((resolve, reject) => server.once('error', reject).listen(PORT, ADDRESS, resolve));
   process.once('SIGTERM', () => {
+    isStopping = true;
     server.close();
     server.closeIdleConnections();
     void ledger.idle().then(() => {
