@@ -30,6 +30,7 @@ export interface ConformanceCase {
 
 const VERDICT_WITHIN_MS = 5000;
 const IDLE_SHARE_MAX = 0.1;
+const IDLE_WINDOWS = 4;
 const IDLE_FOR_MS = 1000;
 const START_WITHIN_MS = 2000;
 const STOP_WITHIN_MS = 2000;
@@ -201,11 +202,15 @@ async function startsAgain(run: Run): Promise<void> {
 async function isIdle(run: Run): Promise<void> {
   await run.start();
   await run.verdict('up');
-  const before = process.cpuUsage();
-  await delay(IDLE_FOR_MS);
-  const { user, system } = process.cpuUsage(before);
-  const share = (user + system) / 1000 / IDLE_FOR_MS;
   const shareMax = run.subject.idleShareMax ?? IDLE_SHARE_MAX;
+  let share = Infinity;
+  // Of the whole process: a collection of garbage that others left may fall into a window. What a checker itself takes is in each of them.
+  for (let window = 0; window < IDLE_WINDOWS && share > shareMax; window += 1) {
+    const before = process.cpuUsage();
+    await delay(IDLE_FOR_MS);
+    const { user, system } = process.cpuUsage(before);
+    share = Math.min(share, (user + system) / 1000 / IDLE_FOR_MS);
+  }
   demand(share <= shareMax, `it takes at most ${(shareMax * 100).toFixed(0)} % of a processor, not ${(share * 100).toFixed(1)} %`);
 }
 
