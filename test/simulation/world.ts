@@ -250,7 +250,10 @@ export class World {
     if (node.state === undefined) return 'off';
     const refusal = this.automaton.refusalOf(node.state, command);
     this.tell(name, `command ${command.verb}${refusal === undefined ? '' : `: refused: ${refusal}`}`);
-    if (refusal === undefined && command.verb === 'prim') node.isInsistedOn = command.force === true;
+    // Said again without force while it is being carried out, it takes nothing back.
+    if (refusal === undefined && command.verb === 'prim') {
+      node.isInsistedOn = command.force === true || (node.isInsistedOn && node.state.forced);
+    }
     if (refusal === undefined) this.push(node, { kind: 'operator', command });
     return refusal;
   }
