@@ -61,7 +61,8 @@ describe('refusals', () => {
     const result = await cli('n1', 'module', 'config', '-m', 'other');
     assert.equal(result.code, 1);
     assert.match(result.stderr, /HF_CONFIG_OVERLAP/);
-    await node.writeFile(copy, (await node.readFile(copy)).replace('/srv/ledger/below', '/srv/missing'));
+    const elsewhere = (await node.readFile(copy)).replaceAll(VIRTUAL_IP, '10.50.1.199');
+    await node.writeFile(copy, elsewhere.replace('/srv/ledger/below', '/srv/missing'));
     assert.match((await cli('n1', 'module', 'config', '-m', 'other')).stderr, /\/srv\/missing.*HF_REPLICATION_DIRECTORY_MISSING/s);
     await cluster.cli('n1', ['module', 'uninstall', '-m', 'other']);
     await node.run(['rmdir', '/srv/ledger/below']);
