@@ -20,7 +20,7 @@ function workFolders(): string[] {
 }
 
 describe('benchmarks', function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
 
   it('compare medians of the same run, and say whether a promise is kept', () => {
     assert.equal(median([5, 1, 3]), 3);
