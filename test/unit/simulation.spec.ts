@@ -24,7 +24,7 @@ const EXHAUSTED = [
   { faults: 2, commands: 0, kinds: ['witness'] },
   { faults: 1, commands: 0, kinds: ['order'], writes: false },
 ] as const;
-/** Caught within few seeds: they show that the simulation still looks. */
+/** Caught soon: they show that the simulation still looks. */
 const QUICK = ['the primary goes on without asking', 'a partial copy may take over', 'the secondary does not wait for the witness'];
 const QUICK_SEEDS = 2000;
 

@@ -4,15 +4,15 @@
  * answers conflicts with the verdict of arbitration, and tells the drivers whether the application serves and the automaton what the kernel
  * says.
  */
-import type { AddressStatus, ConflictVerdict, Log, VirtualIp } from '@holdfast/sdk';
+import type { AddressStatus, ConflictVerdict, Log, Readiness, VirtualIp } from '@holdfast/sdk';
 import { messageOf } from '@holdfast/sdk';
 import { isAlive, isLost } from '../decide/detector.js';
-import { conflictVerdict, leaseEnd, type LeaseEnd } from '../decide/mirror/address-lease.js';
+import { conflictVerdict, leaseEnd, type LeaseEnd, mustNotHold } from '../decide/mirror/address-lease.js';
+import { serves } from '../decide/mirror/serving.js';
 import type { MirrorState } from '../decide/mirror/types.js';
 import type { ResourceValue } from '../model/resource.js';
 import type { WriteLog } from './module-scripts.js';
 import type { ResourceBook } from './resource-book.js';
-import { ServiceReadiness } from './service-readiness.js';
 
 /** Every how many ticks the addresses are compared with what the state wants. */
 const VERIFY_TICKS = 20;
@@ -43,7 +43,7 @@ export class AddressKeeper {
   private verifying = false;
   private givenUp = false;
   private peerWasLost = false;
-  private readonly readiness = new ServiceReadiness();
+  private serving = false;
 
   constructor(private readonly parts: AddressParts) {
     for (const address of parts.addresses) address.onConflict((status) => this.judge(status));
@@ -67,7 +67,7 @@ export class AddressKeeper {
     else if (leaseEnd(state()) !== undefined) this.giveUp();
     else if (this.givenUp) this.takeAgain();
     else if (returned) this.announceAgain();
-    const readiness = this.readiness.of(state(), this.givenUp);
+    const readiness = this.readiness();
     for (const address of addresses) address.ready?.(readiness);
     if (this.ticks % VERIFY_TICKS === 0) void (this.isAway() ? this.expel() : this.verify());
   }
@@ -131,10 +131,16 @@ export class AddressKeeper {
     return verdict;
   }
 
-  /** The module runs, and this node is not the one that has the addresses. Of one that is stopped an operator may take them by hand. */
+  private readiness(): Readiness {
+    const state = this.parts.state();
+    this.serving = !this.givenUp && serves(state, this.serving);
+    const detail = `${state.phase} (${state.quality})`;
+    return { isReady: this.serving, detail: this.givenUp ? `${detail}, and it is not decided that this node goes on` : detail };
+  }
+
+  /** Not while the engine itself takes or releases them. */
   private isAway(): boolean {
-    const { phase, addresses, sequence } = this.parts.state();
-    return phase !== 'STOP' && addresses === 'released' && sequence === undefined && !this.busy;
+    return mustNotHold(this.parts.state()) && !this.busy;
   }
 
   /** Somebody has added an address here by hand, or an agent that died has left it: clients would find two nodes. */

@@ -34,6 +34,14 @@ export function conflictVerdict(state: MirrorState): 'defend' | 'stepBack' {
   return leaseEnd(state) === undefined && knowsPeer(state.detector, state.nowMs) ? 'defend' : 'stepBack';
 }
 
+/**
+ * Whether an address that is found on this node has no business here: the module runs, and another node is the one to have it. Of a module
+ * that is stopped an operator may take the addresses by hand.
+ */
+export function mustNotHold({ phase, addresses, sequence }: MirrorState): boolean {
+  return phase !== 'STOP' && addresses === 'released' && sequence === undefined;
+}
+
 /** What held before this node prepared to go on alone, while nobody has allowed that yet. */
 function awaited({ steps, at }: Sequence): Parameters<typeof mustAsk>[1] {
   for (const step of steps.slice(at)) if (step.kind === 'awaitPeerOutdated') return step.before;

@@ -1,6 +1,6 @@
-/** When a balancer may send clients to a node: two real automata are driven, and looked at every 10 ms. */
+/** When the application of a node serves: two real automata are driven, and looked at every 10 ms. */
 import assert from 'node:assert/strict';
-import { ServiceReadiness } from '../src/engine/service-readiness.js';
+import { serves } from '../src/decide/mirror/serving.js';
 import { MirrorSimulator } from './mirror-simulator.js';
 
 const NODES = ['n1', 'n2'] as const;
@@ -12,7 +12,6 @@ class Watched {
   readonly ready: Record<string, boolean> = {};
   /** Every change, `n1 ready` or `n1 not ready`. */
   readonly changes: string[] = [];
-  private readonly judges = new Map(NODES.map((node) => [node, new ServiceReadiness()]));
 
   constructor() {
     for (const node of NODES) this.simulator.command(node, START);
@@ -26,18 +25,18 @@ class Watched {
   run(forMs: number): void {
     for (let passedMs = 0; passedMs < forMs; passedMs += LOOK_MS) {
       this.simulator.run(LOOK_MS);
-      for (const [node, judge] of this.judges) this.look(node, judge);
+      for (const node of NODES) this.look(node);
     }
   }
 
   powerCut(node: (typeof NODES)[number]): void {
     this.simulator.powerCut(node);
-    this.judges.set(node, new ServiceReadiness());
+    this.look(node);
   }
 
-  private look(node: string, judge: ServiceReadiness): void {
+  private look(node: (typeof NODES)[number]): void {
     const { state } = this.simulator.node(node);
-    const isReady = state !== undefined && judge.of(state, false).isReady;
+    const isReady = state !== undefined && serves(state, this.ready[node] ?? false);
     if (isReady !== (this.ready[node] ?? false)) this.changes.push(`${node} ${isReady ? 'ready' : 'not ready'}`);
     this.ready[node] = isReady;
     if (!isReady || state === undefined) return;
@@ -82,16 +81,5 @@ describe('the application of a mirror serves', () => {
     watched.simulator.command('n1', { verb: 'stop', shutdown: false });
     watched.run(LOOK_MS);
     assert.equal(watched.ready['n1'], false);
-  });
-
-  it('not where the addresses were given up', () => {
-    const { simulator } = new Watched();
-    const { state } = simulator.node('n1');
-    assert(state !== undefined);
-    const judge = new ServiceReadiness();
-    assert.equal(judge.of(state, false).isReady, true);
-    const { isReady, detail } = judge.of(state, true);
-    assert.equal(isReady, false);
-    assert.match(detail, /^PRIM \(Ready\), and it is not decided/);
   });
 });
