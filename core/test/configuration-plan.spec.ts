@@ -73,6 +73,12 @@ describe('the plan of a new configuration', () => {
     ]);
   });
 
+  it('takes another tcpreset of the virtual addresses: it is read when they leave', () => {
+    assert.deepEqual(changes(service(`<user/>\n${VIP}`), service(`<user/>\n${VIP.replace('<vip>', '<vip tcpreset="off">')}`)), [
+      'live tcpreset of <vip>: true -> false, line 5',
+    ]);
+  });
+
   it('tells the attributes of a replication that its backend takes from the others', () => {
     const after = RFS.replace('async="second"', 'async="none" reitimeout="99"').replace('/srv/a', '/srv/b');
     assert.deepEqual(changes(service(`<user/>\n${RFS}`), service(`<user/>\n${after}`)), [

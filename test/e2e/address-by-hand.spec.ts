@@ -91,7 +91,7 @@ describe('a virtual address that is touched by hand', () => {
     await edit('ledger-mirror', (xml) => xml.replace('<vip>', '<vip tcpreset="off">'));
     const taken = await cli('module', 'config', '-m', 'ledger-mirror');
     assert.equal(taken.code, 0, taken.stderr);
-    assert.match(taken.stdout, /while it runs\n {2}tcpreset of <vip>: on -> off, line \d+/);
+    assert.match(taken.stdout, /while it runs\n {2}tcpreset of <vip>: true -> false, line \d+/);
     const waiting = cluster.lab.client.spawn([process.execPath, '-e', IDLE]);
     await waiting.waitForLine(/^open$/, RECOVERY_MS);
     await cluster.command('n2', 'swap');

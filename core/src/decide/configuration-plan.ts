@@ -29,7 +29,7 @@ function ruleChanges(from: PlannedConfiguration, to: PlannedConfiguration): Chan
 /** The element's name as operators know it, for what is configured below a container. */
 const CONTAINER: Partial<Record<ContributedPoint, string>> = { virtualIpDriver: 'vip', witness: 'witness' };
 
-/** In the order of the file: service, heart, user, witness, what plug-ins serve, scripts. */
+/** In the order of the file: service, heart, user, witness, vip, what plug-ins serve, scripts. */
 export function planChanges(from: PlannedConfiguration, to: PlannedConfiguration, options: PlanOptions): readonly ConfigurationChange[] {
   return [
     ...serviceChanges(from, to),
@@ -38,6 +38,7 @@ export function planChanges(from: PlannedConfiguration, to: PlannedConfiguration
     ...virtualHostChanges(from, to),
     ...arbitrationChanges(from, to),
     ...ruleChanges(from, to),
+    ...vipChanges(from, to),
     ...contributedChanges(from, to, options),
     ...scriptChanges(from, to),
   ].map((change) => ({ ...change, text: change.text ?? textOf(change) }));
@@ -166,6 +167,13 @@ function arbitrationChanges(from: PlannedConfiguration, to: PlannedConfiguration
     ...attributeChange('witness', 'limit', line, [before.undecidedLimitMs, after.undecidedLimitMs]),
     ...attributeChange('witness', 'undecided', line, [before.undecided, after.undecided]),
   ];
+}
+
+/** What `<vip>` says of itself is read when the addresses leave. What is below it belongs to drivers, and is planned with them. */
+function vipChanges(from: PlannedConfiguration, to: PlannedConfiguration): Change[] {
+  const [before, after] = [from.configuration.vip, to.configuration.vip];
+  if (before === undefined || after === undefined) return [];
+  return attributeChange('vip', 'tcpreset', to.lines['vip'], [before.tcpReset, after.tcpReset]);
 }
 
 /** By name where an element has one, else by order: what was moved in the file is not a change. */

@@ -79,19 +79,8 @@ function changesOf(
   to: PlannedConfiguration,
   loader: ModuleLoader,
 ): readonly ConfigurationChange[] {
-  const changes = [...planChanges(from, to, { replicationLive: (type) => loader.replicationLive(type) }), ...vipChanges(from, to)];
+  const changes = planChanges(from, to, { replicationLive: (type) => loader.replicationLive(type) });
   return runtime instanceof LightRuntime ? changesAtRest(from, to, changes) : changes;
-}
-
-/** What `<vip>` says of itself is read when the addresses leave. What is below it belongs to drivers, and is planned with them. */
-function vipChanges(
-  { configuration: from }: PlannedConfiguration,
-  { configuration: to, lines }: PlannedConfiguration,
-): ConfigurationChange[] {
-  const [before, after] = [from.vip, to.vip].map((vip) => (vip?.tcpReset === true ? 'on' : 'off'));
-  const line = lines['vip'];
-  if (from.vip === undefined || before === after || line === undefined) return [];
-  return [{ element: 'vip', attribute: 'tcpreset', line, live: true, text: `tcpreset of <vip>: ${before} -> ${after}, line ${line}` }];
 }
 
 /** @throws HoldfastError HF_MODULE_NO_CONFIGURATION, or every problem of the file */
