@@ -9,6 +9,7 @@ import { assertIdentical, generation, Lab, type LabNode, run, signal, SYNC_MODES
 const PAUSE_MAX_MS = 20_000;
 
 const TWIN = fileURLToPath(new URL('./twin-process.js', import.meta.url));
+const REQUESTS = fileURLToPath(new URL('./requests-process.js', import.meta.url));
 /** More of them find more: `KILLS=200`. */
 const KILLS = Number(process.env['KILLS'] ?? 20);
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e6));
@@ -56,6 +57,16 @@ describe('a replicator that is killed', function () {
     await a.must('echo more >> line && mv d/e/one d/two');
     await assertIdentical(a, b);
     assert.equal(b.status.inconsistent, false);
+  });
+
+  it('leaves no file with other times on the peer that had no name when they were set', async () => {
+    const { a, b } = await lab.connectedPair();
+    // Enough of them that the clock, which goes in ticks, shows different times on the nodes.
+    assert.equal(await a.must(`${process.execPath} ${REQUESTS} named 300`), '');
+    await killUnder(a);
+    await a.reach('connected');
+    assert.equal(a.status.lastResync?.mode, 'journal');
+    await assertIdentical(a, b);
   });
 
   it('is replaced under a secondary, which cannot be promoted before it has what it may lack', async () => {

@@ -2,13 +2,14 @@
  * Requests that shell tools do not make, in the working directory; prints what is not so.
  * `large COUNT` reads a directory of COUNT files in pieces while others come and go;
  * `odd-times FILE` sets times that no 53 bits hold;
+ * `named COUNT` makes so many files without a name, writes to them, and gives each its name only then;
  * `down LEVELS` makes so many directories, each in the one before, with a file in the last; `at LEVELS COMMAND` runs a command down there.
  */
 import { execSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import koffi from 'koffi';
-import { cString, utimensat } from '../src/system/calls.js';
-import { AT_FDCWD } from '../src/system/constants.js';
+import { cString, linkat, openat, utimensat } from '../src/system/calls.js';
+import { AT_EMPTY_PATH, AT_FDCWD, O_RDWR, O_TMPFILE } from '../src/system/constants.js';
 
 const libc = koffi.load('libc.so.6');
 type Native = (...values: unknown[]) => unknown;
@@ -66,6 +67,15 @@ function oddTimes(file: string): void {
   expect(utimensat(AT_FDCWD, cString(file), times, 0) === 0, 'any time is taken');
 }
 
+function nameWhatHasNone(count: number): void {
+  for (let i = 0; i < count; i += 1) {
+    const fd = openat(AT_FDCWD, cString('.'), O_RDWR | O_TMPFILE, 0o640);
+    if (i % 2 === 0) fs.writeSync(fd, 'content');
+    expect(linkat(fd, cString(''), AT_FDCWD, cString(`named${i}`), AT_EMPTY_PATH) === 0, `file ${i} gets a name`);
+    fs.closeSync(fd);
+  }
+}
+
 /** @param makes creates what is not there */
 function descend(levels: number, makes: boolean): void {
   for (let level = 0; level < levels; level += 1) {
@@ -83,6 +93,9 @@ switch (what) {
     break;
   case 'odd-times':
     oddTimes(argument);
+    break;
+  case 'named':
+    nameWhatHasNone(Number(argument));
     break;
   case 'down':
     descend(Number(argument), true);

@@ -70,6 +70,7 @@ export abstract class NameModification implements Modification {
 
 export class LinkModification extends NameModification {
   readonly #object: Node;
+  #isFirstName = false;
 
   constructor(to: ReplyTo, parent: Node, name: Buffer, object: Node) {
     super(to, parent, name);
@@ -82,6 +83,7 @@ export class LinkModification extends NameModification {
 
   override prepare(trees: Trees): number {
     if (this.#object.orphan) return ENOENT;
+    this.#isFirstName = this.#object.unnamed;
     const outcome = trees.store.checkMutable(this.#object.handle, true);
     if (outcome < 0) return -outcome;
     // One file on both sides of the boundary would be replicated and not.
@@ -123,6 +125,8 @@ export class LinkModification extends NameModification {
 
   override touch(recorder: TouchRecorder): void {
     super.touch(recorder);
+    // Until now no checkpoint gave the peer its times, and what was touched of it may be forgotten.
+    if (this.#isFirstName) recorder.touchAttributes(this.#object.handle, this.parent.handle, this.name);
     // The old names too: the resync then meets the object under one that the peer has, and makes one link of them.
     for (const { parent, name } of this.#object.names) recorder.touchName(parent.handle, parent.id, name);
   }
