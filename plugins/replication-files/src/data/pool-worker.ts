@@ -3,7 +3,7 @@ import { workerData } from 'node:worker_threads';
 import { OUT_HEADER_BYTES, WRITE_BYTES_MAX } from '../fuse/protocol.js';
 import * as sys from '../system/calls.js';
 import { SYNC_FILE_RANGE_WRITE } from '../system/constants.js';
-import { BOX, BOX_STATE, BOX_WORDS, CALLS, type PoolCall, type PoolWorkerData } from './pool.js';
+import { BOX, BOX_STATE, BOX_WORDS, CALLS, type PoolCall, type PoolWorkerData } from './pool-box.js';
 
 const { shared, index, eventFd } = workerData as PoolWorkerData;
 const box = new Int32Array(shared, index * BOX_WORDS * 4, BOX_WORDS);
@@ -35,6 +35,8 @@ function readAndReply(): number {
 
 function perform(call: PoolCall): number {
   switch (call) {
+    case 'none':
+      return 0;
     case 'fsync':
       return sys.fsync(word(BOX.fd));
     case 'fdatasync':
@@ -60,8 +62,8 @@ for (;;) {
     continue;
   }
   box[BOX.outcome] = perform(CALLS[word(BOX.call)] as PoolCall);
-  // Unless the pool was closed meanwhile.
-  Atomics.compareExchange(box, BOX.state, BOX_STATE.posted, BOX_STATE.done);
+  // The pool was closed meanwhile: nobody waits.
+  if (Atomics.compareExchange(box, BOX.state, BOX_STATE.posted, BOX_STATE.done) !== BOX_STATE.posted) break;
   Atomics.notify(box, BOX.state);
   sys.write(eventFd, one, 8);
 }

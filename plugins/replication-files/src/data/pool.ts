@@ -2,6 +2,8 @@
  * The few calls that may wait for a disk (fsync, syncfs, cold reads) run on pool threads, so that the data thread never does. A job is a
  * mailbox in shared memory: the data thread fills it and wakes the worker, the worker answers through an eventfd of the data thread's
  * epoll set. Jobs beyond the number of workers wait in a queue; callers bound it (one job per request that the kernel has in flight).
+ * A worker costs a tenth of a second of processor time to start: all but the first are started when they are needed, so that a process
+ * that replaces another serves sooner.
  */
 import { Worker } from 'node:worker_threads';
 import { HoldfastError } from '@holdfast/sdk';
@@ -9,8 +11,7 @@ import * as sys from '../system/calls.js';
 import { EFD_CLOEXEC, EFD_NONBLOCK, EPOLLIN } from '../system/constants.js';
 import type { EpollSet } from '../system/epoll.js';
 import { errnoName } from '../system/errno.js';
-
-export type PoolCall = 'fsync' | 'fdatasync' | 'syncfs' | 'write-back' | 'read' | 'load' | 'close';
+import { BOX, BOX_STATE, BOX_WORDS, CALLS, type PoolCall, type PoolWorkerData } from './pool-box.js';
 
 /**
  * `read` answers a FUSE READ by itself, unless it fails; `write-back` starts to write a range to the disk; `load` brings a range into
@@ -28,34 +29,12 @@ export interface PoolJob {
 
 export type PoolDone = (outcome: number) => void;
 
-/** Words of one mailbox. */
-export const BOX = {
-  state: 0,
-  call: 1,
-  fd: 2,
-  outcome: 3,
-  length: 4,
-  offsetLow: 5,
-  offsetHigh: 6,
-  replyFd: 7,
-  uniqueLow: 8,
-  uniqueHigh: 9,
-} as const;
-export const BOX_WORDS = 16;
-export const BOX_STATE = { idle: 0, posted: 1, done: 2, ended: 3 } as const;
-export const CALLS: readonly PoolCall[] = ['fsync', 'fdatasync', 'syncfs', 'write-back', 'read', 'load', 'close'];
-
-export interface PoolWorkerData {
-  readonly shared: SharedArrayBuffer;
-  readonly index: number;
-  readonly eventFd: number;
-}
-
-const WORKERS = 4;
+const WORKERS_MAX = 4;
 
 export class Pool {
-  readonly #boxes = new Int32Array(new SharedArrayBuffer(WORKERS * BOX_WORDS * 4));
+  readonly #boxes = new Int32Array(new SharedArrayBuffer(WORKERS_MAX * BOX_WORDS * 4));
   readonly #workers: Worker[] = [];
+  #starting = 0;
   readonly #idle: number[] = [];
   readonly #running = new Map<number, PoolDone>();
   readonly #queue: { job: PoolJob; done: PoolDone }[] = [];
@@ -73,18 +52,18 @@ export class Pool {
     epoll.add(this.#eventFd, EPOLLIN, () => {
       this.#collect();
     });
-    for (let index = 0; index < WORKERS; index += 1) {
-      const workerData: PoolWorkerData = { shared: this.#boxes.buffer, index, eventFd: this.#eventFd };
-      this.#workers.push(new Worker(new URL('./pool-worker.js', import.meta.url), { workerData }));
-      this.#idle.push(index);
-    }
+    this.#startWorker();
   }
 
   /** @param done called from the data thread's loop with 0 (or bytes), or -errno */
   run(job: PoolJob, done: PoolDone): void {
     const index = this.#idle.pop();
-    if (index === undefined) this.#queue.push({ job, done });
-    else this.#post(index, job, done);
+    if (index !== undefined) {
+      this.#post(index, job, done);
+      return;
+    }
+    this.#queue.push({ job, done });
+    if (this.#workers.length < WORKERS_MAX && this.#queue.length > this.#starting) this.#startWorker();
   }
 
   /** Waits here until every descriptor that was to be closed is. @returns whether there was one: its blocks are free now */
@@ -121,9 +100,21 @@ export class Pool {
 
   /** Lets the workers end. No job may be pending. */
   close(): void {
-    for (let index = 0; index < WORKERS; index += 1) this.#wake(index, BOX_STATE.ended);
+    for (const index of this.#workers.keys()) this.#wake(index, BOX_STATE.ended);
     this.#epoll.remove(this.#eventFd);
-    sys.close(this.#eventFd);
+    // A worker that has just started may be about to say so: its word must not go to another file with this number.
+    if (this.#running.size === 0) sys.close(this.#eventFd);
+  }
+
+  /** Until it runs its jobs stay in the queue: another worker may be free sooner. */
+  #startWorker(): void {
+    const index = this.#workers.length;
+    const workerData: PoolWorkerData = { shared: this.#boxes.buffer, index, eventFd: this.#eventFd };
+    this.#workers.push(new Worker(new URL('./pool-worker.js', import.meta.url), { workerData }));
+    this.#starting += 1;
+    this.#post(index, { call: 'none', fd: -1 }, () => {
+      this.#starting -= 1;
+    });
   }
 
   #post(index: number, job: PoolJob, done: PoolDone): void {
