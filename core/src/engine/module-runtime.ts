@@ -16,6 +16,7 @@ import type { ModuleConfiguration } from '../model/configuration.js';
 import { renderReason } from '../model/reason.js';
 import type { CheckAction, ResourceValue } from '../model/resource.js';
 import { AddressKeeper, releaseAddresses } from './address-keeper.js';
+import { AddressProbe } from './address-probe.js';
 import { Attention } from './attention.js';
 import type { CheckListener, CheckSet } from './check-set.js';
 import type { Clock } from './clock.js';
@@ -78,6 +79,7 @@ export class ModuleRuntime implements CheckListener {
   private readonly verifications: VerificationEvents;
   private readonly keeper: StateKeeper;
   private readonly addresses: AddressKeeper;
+  private readonly probe: AddressProbe;
 
   constructor(
     private state: MirrorState,
@@ -97,6 +99,11 @@ export class ModuleRuntime implements CheckListener {
     );
     this.peerDifference = new PeerDifference(state.settings.module);
     const { addresses, resources, diagnostics } = current;
+    this.probe = new AddressProbe({
+      addresses,
+      monotonicMs: () => current.clock.monotonicMs(),
+      isNeedless: () => this.state.queue.some(({ verb }) => verb === 'stop'),
+    });
     this.addresses = new AddressKeeper({
       addresses,
       resources,
@@ -436,7 +443,7 @@ export class ModuleRuntime implements CheckListener {
       case 'reboot':
         return this.parts.fence.reboot(renderReason(action.reason));
       case 'probeAddresses':
-        return this.probeAddresses();
+        return this.probe.assertFree();
       case 'acquireAddresses':
         await Promise.all(addresses.map((address) => address.acquire(AbortSignal.timeout(5000))));
         return;
@@ -456,16 +463,6 @@ export class ModuleRuntime implements CheckListener {
     if (this.state.groups.length > 0) return;
     await fence.afterStops();
     if (isInUse) await fence.end('the file system is still in use after the stop');
-  }
-
-  private async probeAddresses(): Promise<void> {
-    const found = (await Promise.all(this.parts.addresses.map((address) => address.probe(AbortSignal.timeout(5000))))).flat();
-    const taken = found.find(({ state }) => state === 'conflict');
-    if (taken === undefined) return;
-    const owner = taken.otherOwner ?? 'unknown hardware address';
-    throw new HoldfastError('HF_VIP_TAKEN', `${taken.address} is answered by another host (${owner}); free it or change the address`, {
-      ...taken,
-    });
   }
 
   private async runScript(script: string, words: readonly [string, string, string], force: boolean): Promise<void> {
