@@ -48,14 +48,14 @@ function generationsOf({ durable: { lineage, before, claim } }: Disk): string[] 
 }
 
 /**
- * From a backup of another generation than those in which the nodes are now. Within one generation nothing tells an old state of a
- * disk from a new one, so this is not promised.
+ * From a backup of another generation than those in which the nodes are now, or to which the other was put back. Within one generation
+ * nothing tells an old state of a disk from a new one, so this is not promised.
  */
 function restore(world: World, node: SimulatedNode): void {
   const { backup } = node;
   if (backup === undefined) return;
   const other = world.other(node);
-  const present = [...generationsOf(other.disk), ...generationsOf(node.disk)];
+  const present = [...generationsOf(other.disk), ...generationsOf(node.disk), ...(other.disk.setBack ?? [])];
   // An agent that sleeps, or was busy until it lost its power, has a copy of a generation that its disk does not name yet.
   if (
     other.asleep !== 'no' ||
@@ -65,6 +65,6 @@ function restore(world: World, node: SimulatedNode): void {
     return;
   world.powerCut(node.name);
   world.tell(node.name, `is restored from a backup: ${backup.durable.lineage.current}`);
-  world.exchangeDisk(node.name, backup);
+  world.exchangeDisk(node.name, { ...backup, setBack: [...(backup.setBack ?? []), ...generationsOf(backup)] });
   node.isRestored = true;
 }

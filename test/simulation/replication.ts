@@ -175,9 +175,11 @@ export class Replication {
     if (!this.world.isOverridden && !this.isComplete(node))
       throw new Violation(`${node.name} copies data without ${this.#lacks(node)} acknowledged writes over its peer's`);
     const image = new Set(node.disk.writes);
+    const { setBack = [] } = node.disk;
     const { current } = node.disk.durable.lineage;
     this.#send(id, node, (peer) => {
       peer.disk.writes = image;
+      peer.disk.setBack = setBack;
       delete peer.disk.whole;
       peer.disk.unrecorded = current;
       peer.disk.inconsistent = false;
