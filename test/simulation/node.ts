@@ -13,7 +13,7 @@ export interface Disk {
   journal: string | undefined;
   /** Generation that a resync has brought, as long as the decisions have not made durable that they have it. */
   unrecorded?: string;
-  /** Generations to an older state of which this copy, or the one that it was made from, was put back: it may lack some of what was in them. */
+  /** Generations to an older state of which this copy, or what it was made from, was put back: it may lack some of what was in them. */
   setBack?: readonly string[];
 }
 
