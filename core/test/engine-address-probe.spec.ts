@@ -38,7 +38,7 @@ describe('the probe of addresses', () => {
   it('does not believe that an address is free when its owner is silent for the moment in which it moves', async () => {
     const { address } = addressOf((question) => (question === 1 || question === 2 ? undefined : owner));
     let nowMs = 0;
-    const probe = new AddressProbe({ addresses: [address], monotonicMs: () => (nowMs += 10), isNeedless: () => false, freeMs: 100 });
+    const probe = new AddressProbe({ addresses: [address], monotonicMs: () => (nowMs += 10), isNeedless: () => false, silenceMs: 100 });
     await assert.rejects(probe.assertFree(), taken);
     await assert.rejects(probe.assertFree(), taken);
   });
@@ -46,7 +46,7 @@ describe('the probe of addresses', () => {
   it('believes it when the owner was silent for the whole time, and then at once the next time', async () => {
     const { address, questions } = addressOf((question) => (question === 0 ? owner : undefined));
     let nowMs = 0;
-    const probe = new AddressProbe({ addresses: [address], monotonicMs: () => (nowMs += 30), isNeedless: () => false, freeMs: 100 });
+    const probe = new AddressProbe({ addresses: [address], monotonicMs: () => (nowMs += 30), isNeedless: () => false, silenceMs: 100 });
     await assert.rejects(probe.assertFree(), taken);
     await probe.assertFree();
     assert.ok(questions() > 3, `${questions()} questions`);

@@ -1,15 +1,13 @@
 /**
- * Whether nobody else answers for the virtual addresses: asked before a start that takes over from nobody. An address that another host
- * had a moment ago is not free because it is silent once: where that is a cluster of its own, it may just be moving from one of its nodes
- * to the other.
+ * Asks who answers for the virtual addresses, before a start that takes over from nobody, until it is decided whether they are free
+ * (decide/mirror/address-silence.ts).
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AddressStatus, VirtualIp } from '@holdfast/sdk';
 import { HoldfastError } from '@holdfast/sdk';
+import { type AddressSilence, isFree, noteAnswer, SILENCE_MS } from '../decide/mirror/address-silence.js';
 
 const PROBE_MS_MAX = 5000;
-/** Longer than a takeover with the default timeout, the start of an application included. */
-const FREE_MS = 10_000;
 const AGAIN_MS = 500;
 
 export interface AddressProbeParts {
@@ -17,29 +15,29 @@ export interface AddressProbeParts {
   readonly monotonicMs: () => number;
   /** Nobody waits for the answer any more. */
   readonly isNeedless: () => boolean;
-  readonly freeMs?: number;
+  /** How long an address that was taken must be silent; the rule's own when absent. */
+  readonly silenceMs?: number;
 }
 
 export class AddressProbe {
-  private wasTaken = false;
+  private silence: AddressSilence = { wasTaken: false };
 
   constructor(private readonly parts: AddressProbeParts) {}
 
   /** @throws HoldfastError HF_VIP_TAKEN with the other host's hardware address */
   async assertFree(): Promise<void> {
-    const { monotonicMs, isNeedless, freeMs = FREE_MS } = this.parts;
-    for (let freeSinceMs: number | undefined; !isNeedless(); ) {
+    const { monotonicMs, isNeedless, silenceMs = SILENCE_MS } = this.parts;
+    // Between two starts nobody listened.
+    this.silence = { wasTaken: this.silence.wasTaken };
+    while (!isNeedless()) {
       const taken = await this.taken();
-      if (taken !== undefined) {
-        this.wasTaken = true;
-        throw takenBy(taken);
-      }
-      freeSinceMs ??= monotonicMs();
-      if (!this.wasTaken || monotonicMs() - freeSinceMs >= freeMs) {
-        this.wasTaken = false;
+      this.silence = noteAnswer(this.silence, taken !== undefined, monotonicMs());
+      if (taken !== undefined) throw takenBy(taken);
+      if (isFree(this.silence, monotonicMs(), silenceMs)) {
+        this.silence = { wasTaken: false };
         return;
       }
-      await delay(Math.min(AGAIN_MS, freeMs));
+      await delay(Math.min(AGAIN_MS, silenceMs));
     }
   }
 
